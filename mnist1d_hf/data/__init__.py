@@ -1,0 +1,1 @@
+"""The numbers: templates, generators and the `datasets` builder. No torch, no Hub."""

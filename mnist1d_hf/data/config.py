@@ -1,0 +1,164 @@
+"""GeneratorConfig: the paper's arguments, checked once, frozen afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+from mnist1d_hf.errors import InvalidTypeError, InvalidValueError, did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorConfig:
+    """The arguments of the generator, with the paper's names and defaults.
+
+    Attributes:
+        num_samples: samples in both splits together; rounded down to a multiple of the number of classes.
+        train_split: share of them that goes to the training split, in (0, 1).
+        template_len: points of a signal before padding; the working grid has `template_len + padding[1]` points.
+        padding: least and greatest number of zeros appended to a template, both inclusive.
+        scale_coeff: width of the uniform factor, drawn from 1 ± scale_coeff / 2.
+        max_translation: the circular shift is drawn from 0 .. max_translation - 1 points of the working grid.
+        corr_noise_scale: deviation of the white noise that, smoothed (Gaussian, 2 points), fills the padding.
+        iid_noise_scale: deviation of the white noise added everywhere.
+        shear_scale: width of the uniform slope, drawn from ± shear_scale / 2.
+        shuffle_seq: whether to permute the positions of the signal, in all samples alike.
+        final_seq_length: points of a finished signal.
+        seed: of NumPy's legacy generator, 0 .. 2**32 - 1.
+
+    Raises:
+        InvalidTypeError: (a `TypeError`) an argument of the wrong type.
+        InvalidValueError: (a `ValueError`) an argument out of its range.
+
+    Source: Greydanus & Kobak 2024 (arXiv 2011.14439), section 2, and the PyPI package `mnist1d`.
+
+    >>> GeneratorConfig(seed=7).padding
+    (36, 60)
+    """
+
+    num_samples: int = 5000
+    train_split: float = 0.8
+    template_len: int = 12
+    padding: tuple[int, int] = (36, 60)
+    scale_coeff: float = 0.4
+    max_translation: int = 48
+    corr_noise_scale: float = 0.25
+    iid_noise_scale: float = 0.02
+    shear_scale: float = 0.75
+    shuffle_seq: bool = False
+    final_seq_length: int = 40
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        put("num_samples", _integer("num_samples", self.num_samples, 1))
+        put("train_split", _real("train_split", self.train_split))
+        if not 0 < self.train_split < 1:
+            raise InvalidValueError(f"train_split: expected a share between 0 and 1, found {self.train_split!r}")
+        put("template_len", _integer("template_len", self.template_len, 2))
+        put("padding", _padding(self.padding))
+        for name in ("scale_coeff", "corr_noise_scale", "iid_noise_scale", "shear_scale"):
+            value = _real(name, getattr(self, name))
+            if value < 0:
+                raise InvalidValueError(f"{name}: expected a finite number of at least 0, found {value!r}")
+            put(name, value)
+        put("max_translation", _integer("max_translation", self.max_translation, 1))
+        if self.max_translation > self.padded_length:
+            raise InvalidValueError(
+                f"max_translation: expected at most the padded length template_len + padding[1] = "
+                f"{self.padded_length}, found {self.max_translation}"
+            )
+        put("shuffle_seq", _boolean("shuffle_seq", self.shuffle_seq))
+        put("final_seq_length", _integer("final_seq_length", self.final_seq_length, 2))
+        put("seed", _integer("seed", self.seed, 0, 2**32 - 1))
+
+    @property
+    def padded_length(self) -> int:
+        """Points of the working grid, on which noise and shear are applied: `template_len + padding[1]`."""
+        return self.template_len + self.padding[1]
+
+    def split_sizes(self, num_classes: int = 10) -> tuple[int, int]:
+        """Samples of the training and the test split.
+
+        Raises:
+            InvalidValueError: fewer samples than classes, or an empty split.
+
+        >>> GeneratorConfig().split_sizes()
+        (4000, 1000)
+        """
+        if self.num_samples < num_classes:
+            raise InvalidValueError(
+                f"num_samples: expected at least one sample for each of the {num_classes} classes, found {self.num_samples}"
+            )
+        total = self.num_samples // num_classes * num_classes
+        train = int(total * self.train_split)
+        if not 0 < train < total:
+            raise InvalidValueError(
+                f"train_split: {self.train_split!r} of {total} samples leaves a split empty "
+                f"({train} train, {total - train} test); expected a share that leaves both at least one sample"
+            )
+        return train, total - train
+
+    @classmethod
+    def from_mapping(cls, arguments: Mapping[str, Any]) -> GeneratorConfig:
+        """The configuration with these arguments, refusing unknown names with the legal ones listed.
+
+        >>> GeneratorConfig.from_mapping({"sed": 1})
+        Traceback (most recent call last):
+        mnist1d_hf.errors.InvalidTypeError: unknown generator argument 'sed': did you mean 'seed'? ...
+        """
+        for name in arguments:
+            if name not in ARGUMENTS:
+                raise InvalidTypeError(f"unknown generator argument {name!r}: {did_you_mean(name, ARGUMENTS)}")
+        return cls(**arguments)
+
+
+ARGUMENTS = tuple(field.name for field in dataclasses.fields(GeneratorConfig))
+
+
+def _integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    allowed = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise InvalidTypeError(f"{name}: expected {allowed}, found {value!r} ({type(value).__name__})")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidTypeError(f"{name}: expected {allowed}, found {value!r} ({type(value).__name__})") from None
+    if number < least or (most is not None and number > most):
+        raise InvalidValueError(f"{name}: expected {allowed}, found {number}")
+    return number
+
+
+def _real(name: str, value: Any) -> float:
+    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+        raise InvalidTypeError(f"{name}: expected a finite number, found {value!r} ({type(value).__name__})")
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidTypeError(f"{name}: expected a finite number, found {value!r}") from None
+    if not math.isfinite(number):
+        raise InvalidValueError(f"{name}: expected a finite number, found {number!r}")
+    return number
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise InvalidTypeError(f"{name}: expected True or False, found {value!r} ({type(value).__name__})")
+    return bool(value)
+
+
+def _padding(value: Any) -> tuple[int, int]:
+    expected = "padding: expected two integers (least, greatest) with 0 <= least <= greatest"
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or not hasattr(value, "__iter__"):
+        raise InvalidTypeError(f"{expected}, found {value!r} ({type(value).__name__})")
+    if len(value) != 2:
+        raise InvalidValueError(f"{expected}, found {len(value)} values")
+    least, greatest = (_integer("padding", item, 0) for item in value)
+    if least > greatest:
+        raise InvalidValueError(f"{expected}, found ({least}, {greatest}); swap them")
+    return least, greatest

@@ -1,0 +1,41 @@
+"""Errors that a person can cause and mend.
+
+Each is also the built-in type that Python programmers expect (`ValueError`, `TypeError`, `OSError`).
+The command line shows them as one line; anything else is a bug and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Base of all errors that say where, what was expected, what was found and what to do."""
+
+
+class InvalidValueError(UserError, ValueError):
+    """An argument has a value that is not allowed."""
+
+
+class InvalidTypeError(UserError, TypeError):
+    """An argument has a type that is not allowed, or is not known at all."""
+
+
+class OutputError(UserError, OSError):
+    """A file or folder cannot be written, or does not hold what it should."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+def did_you_mean(name: object, legal: Iterable[str]) -> str:
+    """The legal names, and the nearest one if `name` looks like a slip.
+
+    >>> did_you_mean("sed", ["seed", "padding"])
+    "did you mean 'seed'? Allowed: seed, padding"
+    """
+    legal = list(legal)
+    near = difflib.get_close_matches(str(name), legal, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}Allowed: {', '.join(legal)}"
