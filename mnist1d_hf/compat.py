@@ -21,7 +21,9 @@ from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["ObjectView", "get_dataset", "get_dataset_args", "get_templates", "make_dataset"]
 
-_URL = "https://github.com/greydanus/mnist1d/raw/master/mnist1d_data.pkl"  # part of the original's arguments; never opened
+_URL = (
+    "https://github.com/greydanus/mnist1d/raw/master/mnist1d_data.pkl"  # part of the original's arguments; never opened
+)
 
 
 class ObjectView:
@@ -73,8 +75,8 @@ def get_dataset(
     args: Any,
     path: Any = None,
     verbose: bool = True,
-    download: bool = True,
-    regenerate: bool = False,
+    download: bool = True,  # noqa: ARG001
+    regenerate: bool = False,  # noqa: ARG001
     **kwargs: Any,
 ) -> dict[str, Any]:
     """Build the dataset that `args` describes; a build takes milliseconds, so nothing is read, fetched or written.

@@ -26,12 +26,14 @@ def to_numpy(dataset: datasets.Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
         InvalidValueError: no columns `x` and `label`, missing values, or signals of unequal length.
 
     >>> import mnist1d_hf
-    >>> x, label = to_numpy(mnist1d_hf.load_dataset(split="test", cache_dir=getfixture("tmp_path")))
+    >>> x, label = to_numpy(mnist1d_hf.load_dataset(split="test"))
     >>> x.shape, str(x.dtype), label.shape
     ((1000, 40), 'float32', (1000,))
     """
     if isinstance(dataset, (dict, datasets.IterableDatasetDict)):
-        raise InvalidTypeError(f"dataset: expected one split, found all of them; pass dataset[name], name in {list(dataset)}")
+        raise InvalidTypeError(
+            f"dataset: expected one split, found all of them; pass dataset[name], name in {list(dataset)}"
+        )
     if not isinstance(dataset, datasets.Dataset):
         raise InvalidTypeError(
             f"dataset: expected a datasets.Dataset, found {type(dataset).__name__}; load it without streaming=True"
@@ -50,7 +52,7 @@ def to_torch(dataset: datasets.Dataset, device: Any = None) -> tuple[torch.Tenso
         InvalidTypeError, InvalidValueError: as `to_numpy`.
 
     >>> import mnist1d_hf
-    >>> x, label = to_torch(mnist1d_hf.load_dataset(split="test", cache_dir=getfixture("tmp_path")))
+    >>> x, label = to_torch(mnist1d_hf.load_dataset(split="test"))
     >>> x.dtype, label.dtype
     (torch.float32, torch.int64)
     """

@@ -93,7 +93,7 @@ class GeneratorConfig:
         """
         if self.num_samples < num_classes:
             raise InvalidValueError(
-                f"num_samples: expected at least one sample for each of the {num_classes} classes, found {self.num_samples}"
+                f"num_samples: expected at least one for each of the {num_classes} classes, found {self.num_samples}"
             )
         total = self.num_samples // num_classes * num_classes
         train = int(total * self.train_split)

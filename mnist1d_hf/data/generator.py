@@ -8,14 +8,14 @@ The random numbers come from NumPy's legacy Mersenne Twister in exactly the orde
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.templates import Templates, check_templates
-from mnist1d_hf.errors import InvalidTypeError
+from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["Generated", "GeneratorConfig", "generate", "make_dataset"]
 
@@ -39,7 +39,7 @@ class Generated(NamedTuple):
     templates: Templates
 
 
-class _Draws(NamedTuple):
+class Draws(NamedTuple):
     """The random numbers of a block of samples, in the units of the paper's arguments."""
 
     padding: Array
@@ -113,13 +113,13 @@ def generate(
     num_train, num_test = config.split_sizes(num_classes)
     n = num_train + num_test
 
-    random, twister = _legacy_random(config.seed)
-    signals = _SignalMaker(config, arrays["x"])
+    random, twister = legacy_random(config.seed)
+    signals = SignalMaker(config, arrays["x"])
     x = np.empty((n, config.final_seq_length))
-    drawn: list[_Draws] = []
+    drawn: list[Draws] = []
     for start in range(0, n, signals.block):
         stop = min(start + signals.block, n)
-        draws = _draw(random, twister, config, stop - start)
+        draws = draw_samples(random, twister, config, stop - start)
         template = np.arange(start, stop) // (n // num_classes)
         x[start:stop] = signals.make(template, draws)
         drawn.append(draws._replace(normals=np.empty(0)))
@@ -132,6 +132,11 @@ def generate(
         # This indexing leaves a transposed memory layout, which decides the order in which std() and mean() add.
         x = x[..., random.permutation(config.final_seq_length)]
     mean, deviation = x.mean(), x.std()
+    if not deviation > 0 or not np.isfinite(deviation):
+        raise InvalidValueError(
+            f"the signals cannot be standardised: their deviation is {deviation}; "
+            f"expected noise, shear or templates that make them differ, and numbers that do not overflow"
+        )
     x -= mean
     x /= deviation
     latents = {name: np.concatenate([getattr(draws, name) for draws in drawn])[order] for name in LATENTS}
@@ -140,14 +145,14 @@ def generate(
     return Generated(x, label, t, latents, num_train, arrays)
 
 
-def _legacy_random(seed: int) -> tuple[np.random.RandomState, np.random.MT19937]:
+def legacy_random(seed: int) -> tuple[np.random.RandomState, np.random.MT19937]:
     """A private `RandomState` in the state of `np.random.seed(seed)`, and the Mersenne Twister that it draws from."""
     twister = np.random.MT19937()
-    twister.state = np.random.RandomState(seed).get_state(legacy=False)
+    twister.state = cast(Any, np.random.RandomState(seed).get_state(legacy=False))
     return np.random.RandomState(twister), twister
 
 
-def _draw(random: np.random.RandomState, twister: np.random.MT19937, config: GeneratorConfig, n: int) -> _Draws:
+def draw_samples(random: np.random.RandomState, twister: np.random.MT19937, config: GeneratorConfig, n: int) -> Draws:
     """The random numbers of the next `n` samples.
 
     In order, for each: uniform (padding), uniform (scale), integer (translation), the normals, uniform (shear).
@@ -180,7 +185,7 @@ def _draw(random: np.random.RandomState, twister: np.random.MT19937, config: Gen
     for i, shift in redrawn:
         translation[i] = shift
     low, high = config.padding
-    return _Draws(
+    return Draws(
         padding=low + (uniforms[:, 0] * (high - low + 1)).astype(np.int64),
         scale=1 + config.scale_coeff * (uniforms[:, 1] - 0.5),
         translation=translation,
@@ -195,7 +200,7 @@ def _uniforms(words: Array) -> Array:
     return bits.astype(np.float64) / 9007199254740992.0
 
 
-class _SignalMaker:
+class SignalMaker:
     """Turns draws into signals: what depends on the configuration only is computed once, here."""
 
     def __init__(self, config: GeneratorConfig, template_x: Array) -> None:
@@ -215,20 +220,20 @@ class _SignalMaker:
         self.exact = np.flatnonzero(np.isin(fine, grid))
         self.exact_source = np.searchsorted(grid, fine[self.exact])
 
-    def make(self, template: Array, draws: _Draws) -> Array:
+    def make(self, template: Array, draws: Draws) -> Array:
         """Unstandardised signals, float64 (samples, final_seq_length)."""
         length = self.length
         # Signals stand in columns: every step below is one pass over contiguous memory.
-        clean = self._translate(self._dilate(template, draws.padding), draws.translation)
+        clean = self.translate(self.dilate(template, draws.padding), draws.translation)
         clean *= draws.scale
         normals = draws.normals.T
-        noise = self._smooth(normals[:length])
+        noise = self.smooth(normals[:length])
         signal = np.where(clean != 0, clean, noise)
         signal += self.config.iid_noise_scale * normals[length:]
         signal -= draws.shear * self.slope
-        return self._subsample(signal).T
+        return self.subsample(signal).T
 
-    def _dilate(self, template: Array, padding: Array) -> Array:
+    def dilate(self, template: Array, padding: Array) -> Array:
         """Padded and stretched templates, one row per sample; each (template, padding) is computed once."""
         least, greatest = self.config.padding
         codes, index = np.unique(template * (greatest - least + 1) + padding - least, return_inverse=True)
@@ -241,14 +246,14 @@ class _SignalMaker:
                 self.dilated[code] = _interpolate(padded, self.length)
         return np.stack([self.dilated[code] for code in codes.tolist()])[index]
 
-    def _translate(self, rows: Array, shift: Array) -> Array:
+    def translate(self, rows: Array, shift: Array) -> Array:
         """Circular shift of each row to the right; the result has the signals in columns."""
         source = np.arange(self.length)[:, None] - shift
         source += self.length * (source < 0)
         source += np.arange(len(rows)) * self.length
         return rows.ravel()[source]
 
-    def _smooth(self, normals: Array) -> Array:
+    def smooth(self, normals: Array) -> Array:
         """`scipy.ndimage.gaussian_filter(scale * normals, 2)` along columns, in scipy's order of additions."""
         radius, length = len(self.kernel) // 2, self.length
         extended = (self.config.corr_noise_scale * normals)[self.reflect]
@@ -261,7 +266,7 @@ class _SignalMaker:
             total += term
         return total
 
-    def _subsample(self, signal: Array) -> Array:
+    def subsample(self, signal: Array) -> Array:
         """`numpy.interp` of each column on the final grid."""
         start = signal[self.left]
         result = signal[self.left + 1]

@@ -56,9 +56,7 @@ def check_templates(templates: Mapping[str, Any] | None) -> Templates:
     if templates is None:
         return get_templates()
     if not isinstance(templates, Mapping):
-        raise InvalidTypeError(
-            f"templates: expected a dict with the keys x, t and y, found {type(templates).__name__}"
-        )
+        raise InvalidTypeError(f"templates: expected a dict with the keys x, t and y, found {type(templates).__name__}")
     missing = [key for key in ("x", "t", "y") if key not in templates]
     if missing:
         raise InvalidValueError(
@@ -68,7 +66,9 @@ def check_templates(templates: Mapping[str, Any] | None) -> Templates:
     try:
         arrays = {key: np.asarray(templates[key]) for key in ("x", "t", "y")}
     except ValueError as error:
-        raise InvalidValueError(f"templates: expected rectangular arrays, found rows of unequal length ({error})") from None
+        raise InvalidValueError(
+            f"templates: expected rectangular arrays, found rows of unequal length ({error})"
+        ) from None
     _check_arrays(**arrays)
     return arrays
 

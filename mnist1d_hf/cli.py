@@ -1,0 +1,272 @@
+"""`mnist1d-hf`: arguments, tables and progress bars; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import datasets
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import mnist1d_hf
+from mnist1d_hf.data import describe
+from mnist1d_hf.data.checksums import CHECKSUMS, Checksums, checksum, compare
+from mnist1d_hf.data.configurations import CONFIGURATIONS, find_configuration
+from mnist1d_hf.data.export import export, verify_folder
+from mnist1d_hf.data.generator import generate
+from mnist1d_hf.data.schema import Mnist1dBuilderConfig
+from mnist1d_hf.errors import OutputError, UserError
+
+# Typer brings its own copy of click from 0.25 on: the classes are reached through the one it exports.
+_UsageError: Any = typer.BadParameter.__base__
+_ClickException: Any = _UsageError.__base__
+
+app = typer.Typer(
+    name="mnist1d-hf",
+    help="MNIST-1D for the Hugging Face ecosystem: build it, check it, look at it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: boxes cut long option names off on 80 columns
+)
+console = Console()
+messages = Console(stderr=True)
+
+
+def main() -> NoReturn:
+    """Run the command line. What a person can mend ends in one line and exit code 2; a bug shows its traceback."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that drafts are removed on the way out
+    try:
+        result = app(standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+    except _ClickException as error:
+        context = getattr(error, "ctx", None)
+        message = error.format_message()
+        hint = f"; see {context.command_path} --help" if context else ""
+        code = _fail(message, hint) if message else 2  # no message: the help was asked for by giving no command
+    except (UserError, OSError) as error:
+        code = _fail(_one_line(error))
+    except datasets.exceptions.DatasetsError as error:
+        code = _fail(_one_line(error))
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted; nothing half-written was kept", code=130)
+    sys.exit(code)
+
+
+def _fail(message: str, hint: str = "", code: int = 2) -> int:
+    print(f"mnist1d-hf: {message.rstrip('.')}{hint}", file=sys.stderr)
+    return code
+
+
+def _one_line(error: BaseException) -> str:
+    """The message of the first cause that a person can act upon."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, (UserError, OSError)):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        raise error
+    if isinstance(cause, OSError) and not isinstance(cause, UserError):
+        where = f"{cause.filename}: " if cause.filename else ""
+        return f"{where}{cause.strerror or cause}; choose another place or make room"
+    return " ".join(str(cause).split())
+
+
+@contextlib.contextmanager
+def _progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal with count and time left, gone when done."""
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+Config = Annotated[str, typer.Option("--config", "-c", help=f"Configuration: {', '.join(CONFIGURATIONS)}.")]
+NumSamples = Annotated[int | None, typer.Option(help="Samples in both splits together.", show_default=False)]
+TrainSplit = Annotated[float | None, typer.Option(help="Share of the training split.", show_default=False)]
+TemplateLen = Annotated[int | None, typer.Option(help="Points before padding.", show_default=False)]
+Padding = Annotated[tuple[int, int] | None, typer.Option(help="Least and greatest padding.", show_default=False)]
+ScaleCoeff = Annotated[float | None, typer.Option(help="Width of the random factor.", show_default=False)]
+MaxTranslation = Annotated[int | None, typer.Option(help="Circular shifts: 0 to this, less one.", show_default=False)]
+CorrNoise = Annotated[float | None, typer.Option(help="Deviation of the smoothed noise.", show_default=False)]
+IidNoise = Annotated[float | None, typer.Option(help="Deviation of the white noise.", show_default=False)]
+ShearScale = Annotated[float | None, typer.Option(help="Width of the random slope.", show_default=False)]
+ShuffleSeq = Annotated[bool | None, typer.Option(help="Permute the positions.", show_default=False)]
+FinalSeqLength = Annotated[int | None, typer.Option(help="Points of a signal.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="Seed, 0 to 4294967295.", show_default=False)]
+Dtype = Annotated[str | None, typer.Option(help="float32 (default) or float64.", show_default=False)]
+Latents = Annotated[bool | None, typer.Option(help="Add the drawn latents as columns.", show_default=False)]
+
+
+@app.command(epilog="Example: mnist1d-hf build --config large-40k --seed 7 --output data/large-7")
+def build(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.")],
+    config: Config = "default",
+    num_samples: NumSamples = None,
+    train_split: TrainSplit = None,
+    template_len: TemplateLen = None,
+    padding: Padding = None,
+    scale_coeff: ScaleCoeff = None,
+    max_translation: MaxTranslation = None,
+    corr_noise_scale: CorrNoise = None,
+    iid_noise_scale: IidNoise = None,
+    shear_scale: ShearScale = None,
+    shuffle_seq: ShuffleSeq = None,
+    final_seq_length: FinalSeqLength = None,
+    seed: Seed = None,
+    dtype: Dtype = None,
+    latents: Latents = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier build.")] = False,
+) -> None:
+    """Write a configuration as Parquet with a card: a folder that load_dataset(FOLDER) reads."""
+    arguments = {name: value for name, value in locals().items() if name not in ("output", "config", "overwrite")}
+    chosen = Mnist1dBuilderConfig.resolve(config, arguments)
+    started = time.perf_counter()
+    with _progress("generating", sum(chosen.split_sizes)) as advance:
+        folder = export(chosen, output, overwrite=overwrite, progress=advance)
+    train, test = chosen.split_sizes
+    console.print(
+        f"{folder}: {train:,} training and {test:,} test samples ({chosen.identifier}) "
+        f"in {time.perf_counter() - started:.2f} s",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@app.command(epilog="Examples: mnist1d-hf info | mnist1d-hf info shuffled")
+def info(
+    name: Annotated[str | None, typer.Argument(help="One configuration; all without it.", show_default=False)] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as README.md has them.")] = False,
+) -> None:
+    """Show configurations, sizes, arguments and checksums."""
+    if markdown:
+        print(describe.markdown())
+        return
+    names = list(CONFIGURATIONS) if name is None else [find_configuration(name).name]
+    _print_table("Configurations", describe.CONFIGURATION_COLUMNS, [describe.configuration_row(item) for item in names])
+    _print_table("Generator arguments", describe.ARGUMENT_COLUMNS, describe.argument_rows(name or "default"))
+    console.print("SHA-256 (x as float32, label as int64)\n", style="italic")
+    for item in names:
+        for split, columns in CHECKSUMS["default" if item == "custom" else item].items():
+            for column, digest in columns.items():
+                print(f"  {digest}  {item} {split} {column}")
+
+
+@app.command(epilog="Examples: mnist1d-hf verify | mnist1d-hf verify default | mnist1d-hf verify data/large-7")
+def verify(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Configurations, or folders made by build; all configurations without it."),
+    ] = None,
+) -> None:
+    """Recompute checksums and compare them: of configurations, or of the files of a build."""
+    for target in targets or list(CHECKSUMS):
+        if target not in CONFIGURATIONS and Path(target).exists():
+            console.print(
+                f"{target}: {verify_folder(target)} files as they were built", soft_wrap=True, highlight=False
+            )
+            continue
+        chosen = find_configuration(target)
+        with _progress(target, chosen.generator.num_samples) as advance:
+            made = generate(chosen.generator, progress=advance)
+        halves = {"train": slice(None, made.num_train), "test": slice(made.num_train, None)}
+        measured = {
+            split: {"x": checksum(made.x[rows], "x"), "label": checksum(made.label[rows], "label")}
+            for split, rows in halves.items()
+        }
+        _require_equal(target, measured, CHECKSUMS["default" if target == "custom" else target])
+        console.print(f"{target}: {len(made.x):,} samples, bit for bit as expected", highlight=False)
+
+
+def _require_equal(name: str, measured: Checksums, expected: Checksums) -> None:
+    differences = compare(measured, expected)
+    if differences:
+        raise OutputError(
+            f"{name}: {differences[0]}; this machine's arithmetic rounds differently, or the package is damaged"
+        )
+
+
+@app.command(epilog="Example: mnist1d-hf plot transformations --label 5 --output steps.svg")
+def plot(
+    kind: Annotated[
+        str, typer.Argument(help="overview, samples, templates, class-means or transformations.")
+    ] = "overview",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG or SVG file.", show_default=False)] = None,
+    config: Config = "default",
+    seed: Seed = None,
+    label: Annotated[int | None, typer.Option(help="Class, for transformations.", show_default=False)] = None,
+) -> None:
+    """Draw samples, templates, class means, or one sample's way through the transformations."""
+    from mnist1d_hf import plots
+
+    chosen = Mnist1dBuilderConfig.resolve(config, {"seed": seed})
+    if label is not None and kind != "transformations":
+        raise _UsageError(f"--label goes with transformations, not with {kind}")
+    options = {} if label is None else {"label": label}
+    figure = plots.plot(kind, chosen.generator, **options)
+    console.print(str(plots.save(figure, output or Path(f"mnist1d-{kind}.png"))), soft_wrap=True, highlight=False)
+
+
+@app.command(epilog="Example: mnist1d-hf demo --output demo-output")
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figure.")] = Path("demo-output"),
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Cache of the datasets; the library's own by default.", show_default=False)
+    ] = None,
+) -> None:
+    """Build and load every configuration, check each against its checksums, and draw a figure."""
+    from mnist1d_hf import plots
+
+    datasets.disable_progress_bars()
+    rows = []
+    with _progress("configurations", len(CONFIGURATIONS)) as advance:
+        for name in CONFIGURATIONS:
+            rows.append(_demo_row(name, None if cache_dir is None else str(cache_dir)))
+            advance(1)
+    columns = ("name", "train", "test", "first load", "again", "to_numpy", "SHA-256")
+    _print_table('load_dataset("mnist1d", configuration)', columns, rows, right=range(1, 6))
+    figure = plots.save(plots.plot_overview(), output / "mnist1d.png")
+    console.print(f"Figure: {figure}", soft_wrap=True, highlight=False)
+
+
+def _demo_row(name: str, cache_dir: str | None) -> tuple[str, ...]:
+    """Load a configuration as a user would, twice, and compare what came with the checksums."""
+    first, loaded = _timed(lambda: datasets.load_dataset("mnist1d", name, cache_dir=cache_dir))
+    again, loaded = _timed(lambda: datasets.load_dataset("mnist1d", name, cache_dir=cache_dir))
+    arrays_time, arrays = _timed(lambda: {split: mnist1d_hf.to_numpy(loaded[split]) for split in loaded})
+    measured = {
+        split: {"x": checksum(x, "x"), "label": checksum(label, "label")} for split, (x, label) in arrays.items()
+    }
+    _require_equal(name, measured, CHECKSUMS["default" if name == "custom" else name])
+    sizes = [f"{loaded[split].num_rows:,}" for split in ("train", "test")]
+    times = [f"{1000 * seconds:,.1f} ms" for seconds in (first, again, arrays_time)]
+    return (name, *sizes, *times, "paper's" if name in ("default", "custom") else "expected")
+
+
+def _timed(function: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    result = function()
+    return time.perf_counter() - started, result
+
+
+def _print_table(
+    title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], right: range | tuple[int, ...] = ()
+) -> None:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number in right else "left", overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""The configurations and arguments in words: for `mnist1d-hf info`, README.md and the cards."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from mnist1d_hf.data.config import GeneratorConfig
+from mnist1d_hf.data.configurations import CONFIGURATIONS, find_configuration
+
+CONFIGURATION_COLUMNS = ("configuration", "train", "test", "differs by", "what it is")
+ARGUMENT_COLUMNS = ("argument", "value", "meaning")
+
+_MEANINGS = {
+    "num_samples": "samples in both splits together",
+    "train_split": "share of the training split",
+    "template_len": "points before padding",
+    "padding": "least and greatest number of zeros appended",
+    "scale_coeff": "factor drawn from 1 ± half of this",
+    "max_translation": "circular shift drawn from 0 to this, less one",
+    "corr_noise_scale": "deviation of the noise that, smoothed, fills the padding",
+    "iid_noise_scale": "deviation of the white noise everywhere",
+    "shear_scale": "slope drawn from ± half of this",
+    "shuffle_seq": "permute the positions, in all samples alike",
+    "final_seq_length": "points of a signal",
+    "seed": "of NumPy's legacy generator",
+}
+
+
+def configuration_row(name: str) -> tuple[str, ...]:
+    """Name, sizes, the arguments that differ from the default, and a description."""
+    item = find_configuration(name)
+    default = dataclasses.asdict(GeneratorConfig())
+    differing = {key: value for key, value in dataclasses.asdict(item.generator).items() if value != default[key]}
+    train, test = item.generator.split_sizes()
+    arguments = ", ".join(f"{key}={value}" for key, value in differing.items())
+    return (name, f"{train:,}", f"{test:,}", arguments or "–", item.description)
+
+
+def argument_rows(name: str) -> list[tuple[str, ...]]:
+    """Each generator argument, its value in the configuration `name`, and its meaning."""
+    values = dataclasses.asdict(find_configuration(name).generator)
+    return [(argument, str(value), _MEANINGS[argument]) for argument, value in values.items()]
+
+
+def markdown() -> str:
+    """Both tables in Markdown.
+
+    >>> markdown().splitlines()[0]
+    '| configuration | train | test | differs by | what it is |'
+    """
+    first = markdown_table(CONFIGURATION_COLUMNS, [configuration_row(name) for name in CONFIGURATIONS])
+    second = markdown_table(ARGUMENT_COLUMNS, argument_rows("default"))
+    return f"{first}\n\n{second}"
+
+
+def markdown_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table.
+
+    >>> print(markdown_table(("a", "b"), [("1", "2")]))
+    | a | b |
+    |---|---|
+    | 1 | 2 |
+    """
+    lines = [columns, *rows]
+    text = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([text[0], "|" + "---|" * len(columns), *text[1:]])

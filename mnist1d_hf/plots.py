@@ -1,0 +1,159 @@
+"""Every figure. Each function takes arrays or a configuration and returns a matplotlib figure."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mnist1d_hf.data.config import GeneratorConfig
+from mnist1d_hf.data.generator import make_dataset
+from mnist1d_hf.data.stages import transformation_stages
+from mnist1d_hf.data.templates import get_templates
+from mnist1d_hf.errors import InvalidValueError, OutputError, did_you_mean
+
+_COLORS = [f"C{number}" for number in range(10)]
+_STYLE: dict[str, Any] = {"linewidth": 1.4, "solid_joinstyle": "round"}
+
+
+def plot_overview(config: GeneratorConfig | None = None, rows: int = 4) -> Figure:
+    """The templates above `rows` training samples of each class."""
+    figure, axes = _grid(rows + 1, 10, "MNIST-1D: the ten templates and training samples of each class")
+    _draw_templates(axes[0])
+    _draw_samples(axes[1:], config)
+    axes[0, 0].set_ylabel("template")
+    axes[1, 0].set_ylabel("samples", loc="top")
+    return figure
+
+
+def plot_samples(config: GeneratorConfig | None = None, rows: int = 4) -> Figure:
+    """`rows` training samples of each class."""
+    figure, axes = _grid(rows, 10, "MNIST-1D: training samples of each class")
+    _draw_samples(axes, config)
+    for axis, digit in zip(axes[0], range(10), strict=True):
+        axis.set_title(str(digit))
+    return figure
+
+
+def plot_templates(config: GeneratorConfig | None = None) -> Figure:  # noqa: ARG001  (one signature for all kinds)
+    """The ten templates with their twelve points."""
+    figure, axes = _grid(2, 5, "MNIST-1D: the ten templates")
+    _draw_templates(axes.ravel(), marker="o", markersize=3)
+    return figure
+
+
+def plot_class_means(config: GeneratorConfig | None = None) -> Figure:
+    """The mean training signal of each class, with one standard deviation around it."""
+    data = make_dataset(config)
+    figure, axes = _grid(2, 5, "MNIST-1D: mean of each class, shaded: one standard deviation")
+    for digit, axis in enumerate(axes.ravel()):
+        signals = data["x"][data["y"] == digit]
+        mean, deviation = signals.mean(0), signals.std(0)
+        position = np.arange(signals.shape[1])
+        axis.fill_between(position, mean - deviation, mean + deviation, color=_COLORS[digit], alpha=0.2, linewidth=0)
+        axis.plot(position, mean, color=_COLORS[digit], **_STYLE)
+        axis.axhline(0, color="0.7", linewidth=0.6, zorder=0)
+        axis.set_title(str(digit))
+        axis.sharey(axes[0, 0])
+    return figure
+
+
+def plot_transformations(config: GeneratorConfig | None = None, label: int = 3) -> Figure:
+    """One sample's way from template to signal; every panel names the step and what was drawn for it."""
+    stages = transformation_stages(label, config)
+    figure, axes = _grid(3, 3, f"MNIST-1D: how a sample of class {label} is made", width=9, height=6)
+    for number, (axis, stage) in enumerate(zip(axes.ravel(), stages, strict=True), start=1):
+        axis.plot(np.arange(len(stage.values)), stage.values, color=_COLORS[label], **_STYLE)
+        axis.axhline(0, color="0.7", linewidth=0.6, zorder=0)
+        axis.set_title(f"{number}. {stage.name}: {stage.drawn}", fontsize=9)
+        axis.margins(0.05, 0.15)
+    return figure
+
+
+KINDS = {
+    "overview": plot_overview,
+    "samples": plot_samples,
+    "templates": plot_templates,
+    "class-means": plot_class_means,
+    "transformations": plot_transformations,
+}
+
+
+def plot(kind: str, config: GeneratorConfig | None = None, **options: Any) -> Figure:
+    """The figure called `kind`: overview, samples, templates, class-means or transformations.
+
+    Raises:
+        InvalidValueError: no such kind.
+
+    >>> plot("templates").get_suptitle()
+    'MNIST-1D: the ten templates'
+    """
+    if kind not in KINDS:
+        raise InvalidValueError(f"unknown figure {kind!r}: {did_you_mean(kind, KINDS)}")
+    return KINDS[kind](config, **options)
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure as PNG or SVG, whole or not at all.
+
+    Raises:
+        InvalidValueError: another ending.
+        OutputError: (an `OSError`) the file cannot be written.
+    """
+    path = Path(path).expanduser()
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise InvalidValueError(f"{path}: expected a file name that ends in .png or .svg")
+    draft = path.with_name(f".{path.name}.incomplete-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # No date and no random identifiers inside: the same data give the same file.
+        with matplotlib.rc_context({"svg.hashsalt": "mnist1d"}):
+            figure.savefig(draft, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
+        os.replace(draft, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+def _grid(rows: int, columns: int, title: str, width: float = 10, height: float | None = None) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height or 1.0 + rows * 10 / columns * 0.95), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.ravel():
+        axis.set_xticks([])
+        axis.set_yticks([])
+        for side in ("top", "right", "left", "bottom"):
+            axis.spines[side].set_color("0.85")
+    return figure, axes
+
+
+def _draw_templates(axes: Any, **style: Any) -> None:
+    templates = get_templates()
+    for digit, axis in enumerate(axes):
+        axis.plot(templates["t"], templates["x"][digit], color=_COLORS[digit], **_STYLE, **style)
+        axis.set_ylim(templates["x"].min() - 0.1, templates["x"].max() + 0.1)
+        axis.set_title(str(digit))
+
+
+def _draw_samples(axes: Any, config: GeneratorConfig | None) -> None:
+    data = make_dataset(config)
+    low, high = data["x"].min(), data["x"].max()
+    for digit in range(10):
+        signals = data["x"][data["y"] == digit]
+        for row, axis in enumerate(axes[:, digit]):
+            _draw_signal(axis, signals[row], _COLORS[digit]) if row < len(signals) else axis.set_axis_off()
+            axis.set_ylim(low, high)
+
+
+def _draw_signal(axis: Axes, signal: Any, color: str) -> None:
+    axis.plot(np.arange(len(signal)), signal, color=color, **_STYLE)

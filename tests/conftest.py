@@ -1,0 +1,44 @@
+"""No network but loopback, no token, no cache in the home directory: set before anything is imported."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+_HOME = tempfile.TemporaryDirectory(prefix="mnist1d-tests-")
+for _name in list(os.environ):
+    if _name.startswith(("HF_", "HUGGING")):
+        del os.environ[_name]
+os.environ.update(HF_HOME=_HOME.name, HF_HUB_OFFLINE="1", XDG_CACHE_HOME=_HOME.name, MPLCONFIGDIR=_HOME.name)
+
+import datasets
+import pytest
+from hypothesis import settings
+
+settings.register_profile("mnist1d", deadline=None, derandomize=True, database=None)
+settings.load_profile("mnist1d")
+datasets.disable_progress_bars()
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """Every test starts in an empty folder, and cannot reach beyond this machine."""
+    monkeypatch.chdir(tmp_path)
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test tried to reach {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return str(tmp_path / "cache")
