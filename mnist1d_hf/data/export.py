@@ -51,6 +51,7 @@ def export(
     ['README.md', 'SHA256SUMS', 'data']
     """
     target = Path(os.path.abspath(os.path.expanduser(output)))
+    _remove_leftovers(target)
     _check_target(target, overwrite)
     made = generate(config.generator, config.templates, progress)
     with _whole_folder(target) as folder:
@@ -147,7 +148,6 @@ def _check_target(target: Path, overwrite: bool) -> None:
 @contextlib.contextmanager
 def _whole_folder(target: Path) -> Iterator[Path]:
     """A new folder that takes the name `target` at the end, or is removed if anything goes wrong."""
-    _remove_leftovers(target)
     draft = target.with_name(f".{target.name}.incomplete-{os.getpid()}")
     try:
         draft.mkdir(parents=True)
@@ -186,10 +186,14 @@ def _replace(draft: Path, target: Path) -> None:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove drafts of builds that were killed."""
-    for path in target.parent.glob(f".{target.name}.incomplete-*"):
-        number = path.name.rpartition("-")[2]
-        if number.isdigit() and not _alive(int(number)):
+    """Clear up after builds that were killed: remove their drafts, put a folder back that they had moved aside."""
+    for path in target.parent.glob(f".{target.name}.*-*"):
+        kind, _, number = path.name.removeprefix(f".{target.name}.").rpartition("-")
+        if kind not in ("incomplete", "replaced") or not number.isdigit() or _alive(int(number)):
+            continue
+        if kind == "replaced" and not target.exists():
+            os.replace(path, target)
+        else:
             shutil.rmtree(path, ignore_errors=True)
 
 

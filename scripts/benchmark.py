@@ -1,0 +1,177 @@
+#!/usr/bin/env python
+"""Measure this package beside its peers, in one run, and print ratios.
+
+    .venv/bin/python scripts/benchmark.py                  # after scripts/test, which installs the peer `mnist1d`
+    .venv/bin/python scripts/benchmark.py --update-readme  # and put the tables into README.md
+
+Every pair is timed in turn (ours, theirs, ours, theirs, ...), after one run of each that is not counted; a ratio is
+the median over the pairs. Times are medians. Loading is timed in a new process each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+import mnist1d_hf
+from mnist1d_hf.data.describe import markdown_table
+from mnist1d_hf.data.export import export
+from mnist1d_hf.data.schema import Mnist1dBuilderConfig
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+START, END = "<!-- benchmark: made by scripts/benchmark.py --update-readme -->", "<!-- end of benchmark -->"
+CASES: dict[str, dict[str, object]] = {
+    "default": {},
+    "50,000 samples": {"num_samples": 50_000},
+    "noise-free": {"corr_noise_scale": 0.0, "iid_noise_scale": 0.0},
+    "shuffled": {"shuffle_seq": True},
+    "no translation": {"max_translation": 1},
+    "short grid": {"padding": (8, 12), "max_translation": 12},
+    "long grid": {"padding": (100, 300)},
+    "200 points": {"final_seq_length": 200},
+    "500 samples": {"num_samples": 500},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=5, help="counted pairs for each row (default 5)")
+    parser.add_argument("--update-readme", action="store_true", help="put the tables into README.md")
+    options = parser.parse_args()
+    text = "\n\n".join([machine(), generator_table(options.pairs), loading_table(options.pairs)])
+    print(text)
+    if options.update_readme:
+        before, rest = README.read_text(encoding="utf-8").split(START)
+        after = rest.split(END)[1]
+        README.write_text(f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def machine() -> str:
+    """Where it was measured, and with which versions."""
+    names = ("mnist1d_hf", "mnist1d", "numpy", "scipy", "datasets", "pyarrow", "torch")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    cpu = next(
+        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor() or platform.machine(),
+    )
+    return f"Measured on {os.cpu_count()} cores of {cpu}, Python {platform.python_version()}, {versions}."
+
+
+def generator_table(pairs: int) -> str:
+    """Samples per second of the exact generator beside the paper's, one process."""
+    from mnist1d.data import get_dataset_args
+    from mnist1d.data import make_dataset as original
+
+    rows = []
+    for name, arguments in track(CASES.items(), "generator", console=Console(stderr=True), transient=True):
+        config = mnist1d_hf.GeneratorConfig(**arguments)  # type: ignore[arg-type]
+        args = get_dataset_args()
+        for key, value in dataclasses.asdict(config).items():
+            setattr(args, key, value)
+        ours, theirs = paired(lambda c=config: mnist1d_hf.make_dataset(c), lambda a=args: original(a), pairs)
+        ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+        speeds = [f"{config.num_samples / statistics.median(times):,.0f}" for times in (ours, theirs)]
+        rows.append((name, *speeds, f"{ratio:.1f}"))
+    table = markdown_table(("exact generator", "samples/s", "samples/s of `mnist1d`", "ratio"), rows)
+    return f"{table}\n\nPeak memory of a process that makes 50,000 samples: {peak_memory():.0f} MB."
+
+
+def paired(ours: Callable[[], object], theirs: Callable[[], object], pairs: int) -> tuple[list[float], list[float]]:
+    """Seconds of both, in turn, after one run of each that does not count."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for round_number in range(pairs + 1):
+        for function, kept in zip((ours, theirs), times, strict=True):
+            started = time.perf_counter()
+            function()
+            if round_number:
+                kept.append(time.perf_counter() - started)
+    return times
+
+
+def peak_memory() -> float:
+    """Megabytes at most resident while 50,000 samples are made, the libraries included."""
+    return in_new_process(
+        """
+        mnist1d_hf.make_dataset(mnist1d_hf.GeneratorConfig(num_samples=50_000))
+        result = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024e-6
+        """
+    )
+
+
+def in_new_process(code: str, preamble: str = "import datasets, mnist1d_hf") -> float:
+    """The number called `result` that `code` leaves behind in a fresh interpreter with an empty cache."""
+    script = f"import time\n{preamble}\n{textwrap.dedent(code)}\nprint(result)"
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "HF_HOME": home, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def loading_table(pairs: int) -> str:
+    """Loading the default configuration beside a local Parquet folder with the same rows; imports and arrays."""
+    with tempfile.TemporaryDirectory() as folder:
+        parquet = str(export(Mnist1dBuilderConfig.resolve("default", {}), Path(folder) / "parquet"))
+
+        def load(path: str, cache: str) -> str:
+            return (
+                f"started = time.perf_counter(); dataset = datasets.load_dataset({path!r}, cache_dir={cache!r}); "
+                "result = 1000 * (time.perf_counter() - started)"
+            )
+
+        cold: tuple[list[float], list[float]] = ([], [])
+        warm: tuple[list[float], list[float]] = ([], [])
+        for number in track(range(pairs), "loading", console=Console(stderr=True), transient=True):
+            for path, first, second in (("mnist1d", cold[0], warm[0]), (parquet, cold[1], warm[1])):
+                code = load(path, f"{folder}/{Path(path).name}-{number}")
+                first.append(in_new_process(code))
+                second.append(in_new_process(code))
+    rows = [_compared("`load_dataset`, empty cache", *cold), _compared("`load_dataset`, cached", *warm)]
+    table = markdown_table(("loading, in a new process", "`mnist1d`", "local Parquet folder", "time ratio"), rows)
+    imports = [in_new_process(IMPORT, "import datasets") for _ in range(pairs)]
+    arrays = {name: [in_new_process(ARRAYS.format(name)) for _ in range(pairs)] for name in ARRAY_FUNCTIONS}
+    lines = [f"`import mnist1d_hf` after `import datasets`: {statistics.median(imports):.0f} ms."]
+    lines += [f"`{name}` of the training split: {statistics.median(times):.2f} ms." for name, times in arrays.items()]
+    return f"{table}\n\n{' '.join(lines)}"
+
+
+ARRAY_FUNCTIONS = ("to_numpy", "to_torch")
+IMPORT = "started = time.perf_counter(); import mnist1d_hf; result = 1000 * (time.perf_counter() - started)"
+# The second of two calls: the first also imports torch.
+ARRAYS = """
+dataset = mnist1d_hf.load_dataset(split="train")
+for _ in range(2):
+    started = time.perf_counter()
+    mnist1d_hf.{0}(dataset)
+    result = 1000 * (time.perf_counter() - started)
+"""
+
+
+def _compared(name: str, ours: list[float], theirs: list[float]) -> tuple[str, ...]:
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    return name, f"{statistics.median(ours):.0f} ms", f"{statistics.median(theirs):.0f} ms", f"{ratio:.2f}"
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+if __name__ == "__main__":
+    main()
