@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import operator
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from mnist1d_hf.errors import InvalidTypeError, InvalidValueError, did_you_mean
 
+T = TypeVar("T")
 
+
+def _naming_unknown_arguments(cls: type[T]) -> type[T]:
+    """Let a dataclass answer an unknown argument with the legal ones and the nearest of them."""
+    original = cls.__init__
+    legal = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+
+    @functools.wraps(original)
+    def __init__(self: T, *args: Any, **arguments: Any) -> None:  # noqa: N807
+        for name in arguments:
+            if name not in legal:
+                raise InvalidTypeError(f"unknown generator argument {name!r}: {did_you_mean(name, legal)}")
+        original(self, *args, **arguments)
+
+    cls.__init__ = __init__  # type: ignore[method-assign, assignment]
+    return cls
+
+
+@_naming_unknown_arguments
 @dataclasses.dataclass(frozen=True)
 class GeneratorConfig:
     """The arguments of the generator, with the paper's names and defaults.
@@ -30,7 +49,7 @@ class GeneratorConfig:
         seed: of NumPy's legacy generator, 0 .. 2**32 - 1.
 
     Raises:
-        InvalidTypeError: (a `TypeError`) an argument of the wrong type.
+        InvalidTypeError: (a `TypeError`) an argument of the wrong type, or an unknown one.
         InvalidValueError: (a `ValueError`) an argument out of its range.
 
     Source: Greydanus & Kobak 2024 (arXiv 2011.14439), section 2, and the PyPI package `mnist1d`.
@@ -103,19 +122,6 @@ class GeneratorConfig:
                 f"({train} train, {total - train} test); expected a share that leaves both at least one sample"
             )
         return train, total - train
-
-    @classmethod
-    def from_mapping(cls, arguments: Mapping[str, Any]) -> GeneratorConfig:
-        """The configuration with these arguments, refusing unknown names with the legal ones listed.
-
-        >>> GeneratorConfig.from_mapping({"sed": 1})
-        Traceback (most recent call last):
-        mnist1d_hf.errors.InvalidTypeError: unknown generator argument 'sed': did you mean 'seed'? ...
-        """
-        for name in arguments:
-            if name not in ARGUMENTS:
-                raise InvalidTypeError(f"unknown generator argument {name!r}: {did_you_mean(name, ARGUMENTS)}")
-        return cls(**arguments)
 
 
 ARGUMENTS = tuple(field.name for field in dataclasses.fields(GeneratorConfig))

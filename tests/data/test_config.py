@@ -1,4 +1,7 @@
+import copy
 import dataclasses
+import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -18,6 +21,11 @@ def test_defaults_are_those_of_the_original():
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
+        (
+            {"sed": 3},
+            TypeError,
+            "unknown generator argument 'sed': did you mean 'seed'\\? Allowed: num_samples, train_split",
+        ),
         ({"num_samples": 0}, ValueError, "num_samples: expected an integer of at least 1, found 0"),
         ({"num_samples": 5000.0}, TypeError, "num_samples: expected an integer"),
         ({"num_samples": True}, TypeError, "num_samples: expected an integer"),
@@ -61,6 +69,14 @@ def test_numpy_numbers_are_taken_as_numbers():
     assert config == GeneratorConfig(seed=7, padding=(3, 5), scale_coeff=0.5, max_translation=9)
     assert hash(config) == hash(dataclasses.replace(config))
     assert type(config.seed) is int
+
+
+def test_a_configuration_shows_its_arguments_and_survives_copies():
+    assert list(inspect.signature(GeneratorConfig).parameters)[:2] == ["num_samples", "train_split"]
+    config = GeneratorConfig(seed=3)
+    assert pickle.loads(pickle.dumps(config)) == dataclasses.replace(config) == copy.deepcopy(config) == config
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 4
 
 
 @pytest.mark.parametrize(
