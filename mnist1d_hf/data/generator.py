@@ -7,6 +7,7 @@ The random numbers come from NumPy's legacy Mersenne Twister in exactly the orde
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -212,7 +213,8 @@ class SignalMaker:
         self.kernel = _gaussian_kernel()
         self.reflect = _reflected(length, len(self.kernel) // 2)
         self.slope = np.linspace(-0.5, 0.5, length)[:, None]
-        grid, fine = np.linspace(0, 1, length), np.linspace(0, 1, config.final_seq_length)
+        self.grid = grid = _unit_grid(length)
+        fine = _unit_grid(config.final_seq_length)
         self.left = np.minimum(np.searchsorted(grid, fine, side="right") - 1, length - 2)
         self.width = (grid[self.left + 1] - grid[self.left])[:, None]
         self.offset = (fine - grid[self.left])[:, None]
@@ -243,7 +245,7 @@ class SignalMaker:
             if code not in self.dilated:
                 which, extra = divmod(code, greatest - least + 1)
                 padded = np.concatenate([self.template_x[which], np.zeros(least + extra)])
-                self.dilated[code] = _interpolate(padded, self.length)
+                self.dilated[code] = np.interp(self.grid, _unit_grid(len(padded)), padded)
         return np.stack([self.dilated[code] for code in codes.tolist()])[index]
 
     def translate(self, rows: Array, shift: Array) -> Array:
@@ -278,6 +280,12 @@ class SignalMaker:
         return result
 
 
+@functools.lru_cache(maxsize=1024)
+def _unit_grid(points: int) -> Array:
+    """`points` equally spaced numbers from 0 to 1; making them takes longer than interpolating on them."""
+    return np.linspace(0, 1, points)
+
+
 def _gaussian_kernel() -> Array:
     """The weights of scipy's Gaussian filter of deviation 2, cut at four deviations: (17,)."""
     radius = int(4.0 * _SIGMA + 0.5)
@@ -293,7 +301,7 @@ def _reflected(length: int, radius: int) -> Array:
 
 def _interpolate(values: Array, length: int) -> Array:
     """Linear interpolation on `length` equally spaced points, as scipy's `interp1d` does it."""
-    grid, fine = np.linspace(0, 1, len(values)), np.linspace(0, 1, length)
+    grid, fine = _unit_grid(len(values)), _unit_grid(length)
     if values.dtype == np.float64 or values.dtype.kind in "iu":
         return np.interp(fine, grid, values)
     # Other dtypes take scipy's own path: differences in the given precision, the rest in float64.
