@@ -11,9 +11,19 @@ from mnist1d_hf.data.builder import load_dataset
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.generator import make_dataset
 from mnist1d_hf.data.registry import register as _register
+from mnist1d_hf.data.stream import sample
 from mnist1d_hf.data.templates import get_templates
 
 __version__ = _version("mnist1d_hf")
-__all__ = ["GeneratorConfig", "__version__", "get_templates", "load_dataset", "make_dataset", "to_numpy", "to_torch"]
+__all__ = [
+    "GeneratorConfig",
+    "__version__",
+    "get_templates",
+    "load_dataset",
+    "make_dataset",
+    "sample",
+    "to_numpy",
+    "to_torch",
+]
 
 _register()

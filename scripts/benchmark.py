@@ -10,10 +10,15 @@ the median over the pairs. Times are medians. Loading is timed in a new process 
 
 from __future__ import annotations
 
+# One thread, to be decided before NumPy is loaded.
+import os
+
+for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ[_name] = "1"
+
 import argparse
 import dataclasses
 import importlib.metadata
-import os
 import platform
 import statistics
 import subprocess
@@ -53,7 +58,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="counted pairs for each row (default 5)")
     parser.add_argument("--update-readme", action="store_true", help="put the tables into README.md")
     options = parser.parse_args()
-    text = "\n\n".join([machine(), generator_table(options.pairs), loading_table(options.pairs)])
+    text = "\n\n".join(
+        [machine(), generator_table(options.pairs), stream_table(options.pairs), loading_table(options.pairs)]
+    )
     print(text)
     if options.update_readme:
         before, rest = README.read_text(encoding="utf-8").split(START)
@@ -108,6 +115,20 @@ def paired(ours: Callable[[], object], theirs: Callable[[], object], pairs: int)
             if round_number:
                 kept.append(time.perf_counter() - started)
     return times
+
+
+def stream_table(pairs: int) -> str:
+    """Samples per second of the random-access generator beside the paper's, one process, one thread."""
+    from mnist1d.data import get_dataset_args
+    from mnist1d.data import make_dataset as original
+
+    count = 500_000
+    args = get_dataset_args()
+    ours, theirs = paired(lambda: mnist1d_hf.sample(range(count)), lambda: original(args), pairs)
+    speeds = [count / seconds for seconds in ours], [args.num_samples / seconds for seconds in theirs]
+    ratio = statistics.median(a / b for a, b in zip(*speeds, strict=True))
+    row = ("`sample(range(500_000))`", *(f"{statistics.median(values):,.0f}" for values in speeds), f"{ratio:.0f}")
+    return markdown_table(("random access, one thread", "samples/s", "samples/s of `mnist1d`", "ratio"), [row])
 
 
 def seconds(function: Callable[[], object], runs: int) -> float:
