@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from datasets.fingerprint import Hasher
 from datasets.table import table_cast
+from datasets.utils import tqdm as hf_tqdm
 from datasets.utils.info_utils import is_small_dataset
 
 from mnist1d_hf.data.checksums import ALGORITHM_HASH
@@ -119,6 +120,13 @@ def _joined(shards: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     yield start, stop
 
 
+def _progress(num_samples: int) -> Any:
+    """The library's own progress bar, silent where it would flash by; `datasets.disable_progress_bars` applies."""
+    quick = num_samples <= _TABLE_ROWS
+    # Without `disable` the library decides; passing None would override its switch.
+    return hf_tqdm(total=num_samples, desc="Making samples", unit=" samples", **({"disable": True} if quick else {}))
+
+
 _kept: OrderedDict[tuple[GeneratorConfig, str], Generated] = OrderedDict()
 _kept_lock = threading.Lock()
 
@@ -128,7 +136,8 @@ def _made(generator: GeneratorConfig, templates: Templates | None) -> Generated:
     key = (generator, "" if templates is None else templates_digest(templates))
     with _kept_lock:
         if key not in _kept:
-            _kept[key] = generate(generator, templates)
+            with _progress(generator.num_samples) as bar:
+                _kept[key] = generate(generator, templates, bar.update)
         _kept.move_to_end(key)
         while len(_kept) > 1 and sum(made.x.nbytes for made in _kept.values()) > _KEPT_BYTES:
             _kept.popitem(last=False)

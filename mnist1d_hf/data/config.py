@@ -75,26 +75,26 @@ class GeneratorConfig:
         def put(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
 
-        put("num_samples", _integer("num_samples", self.num_samples, 1))
+        put("num_samples", check_integer("num_samples", self.num_samples, 1))
         put("train_split", _real("train_split", self.train_split))
         if not 0 < self.train_split < 1:
             raise InvalidValueError(f"train_split: expected a share between 0 and 1, found {self.train_split!r}")
-        put("template_len", _integer("template_len", self.template_len, 2))
+        put("template_len", check_integer("template_len", self.template_len, 2))
         put("padding", _padding(self.padding))
         for name in ("scale_coeff", "corr_noise_scale", "iid_noise_scale", "shear_scale"):
             value = _real(name, getattr(self, name))
             if value < 0:
                 raise InvalidValueError(f"{name}: expected a finite number of at least 0, found {value!r}")
             put(name, value)
-        put("max_translation", _integer("max_translation", self.max_translation, 1))
+        put("max_translation", check_integer("max_translation", self.max_translation, 1))
         if self.max_translation > self.padded_length:
             raise InvalidValueError(
                 f"max_translation: expected at most the padded length template_len + padding[1] = "
                 f"{self.padded_length}, found {self.max_translation}"
             )
         put("shuffle_seq", _boolean("shuffle_seq", self.shuffle_seq))
-        put("final_seq_length", _integer("final_seq_length", self.final_seq_length, 2))
-        put("seed", _integer("seed", self.seed, 0, 2**32 - 1))
+        put("final_seq_length", check_integer("final_seq_length", self.final_seq_length, 2))
+        put("seed", check_integer("seed", self.seed, 0, 2**32 - 1))
 
     @property
     def padded_length(self) -> int:
@@ -127,7 +127,8 @@ class GeneratorConfig:
 ARGUMENTS = tuple(field.name for field in dataclasses.fields(GeneratorConfig))
 
 
-def _integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+def check_integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """`value` as an int, if it is an integer of at least `least` and at most `most`; else the error says so."""
     allowed = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise InvalidTypeError(f"{name}: expected {allowed}, found {value!r} ({type(value).__name__})")
@@ -164,7 +165,7 @@ def _padding(value: Any) -> tuple[int, int]:
         raise InvalidTypeError(f"{expected}, found {value!r} ({type(value).__name__})")
     if len(value) != 2:
         raise InvalidValueError(f"{expected}, found {len(value)} values")
-    least, greatest = (_integer("padding", item, 0) for item in value)
+    least, greatest = (check_integer("padding", item, 0) for item in value)
     if least > greatest:
         raise InvalidValueError(f"{expected}, found ({least}, {greatest}); swap them")
     return least, greatest

@@ -135,6 +135,7 @@ def _check_latents(latents: Any) -> bool:
 
 
 def templates_digest(templates: Templates) -> str:
+    """A name for templates: the same dtypes, shapes and numbers always give the same."""
     digest = hashlib.sha256()
     for key in ("x", "t", "y"):
         array = templates[key]

@@ -15,7 +15,6 @@ shape of a request never changes a bit.
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Mapping
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist1d_hf.data.config import GeneratorConfig
+from mnist1d_hf.data.config import GeneratorConfig, check_integer
 from mnist1d_hf.data.generator import LATENTS, SignalMaker
 from mnist1d_hf.data.templates import Templates, check_templates
 from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
@@ -80,7 +79,7 @@ def sample(
     True
     """
     wanted = _check_indices(indices)
-    seed = _check_seed(seed)
+    seed = check_integer("seed", seed, 0, MAX_SEED)
     plan = plan_of(GeneratorConfig() if config is None else config, templates)
     x = np.empty((len(wanted), plan.config.final_seq_length), dtype=np.float32)
     label = np.empty(len(wanted), dtype=np.int64)
@@ -353,13 +352,3 @@ def _check_indices(indices: Any) -> Array:
     if low < 0 or high >= MAX_INDEX:
         raise InvalidValueError(f"{expected}, found {low if low < 0 else high}")
     return array.astype(np.int64)
-
-
-def _check_seed(seed: Any) -> int:
-    expected = "seed: expected an integer from 0 to 2**63 - 1"
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise InvalidTypeError(f"{expected}, found {seed!r} ({type(seed).__name__})")
-    number = operator.index(seed)
-    if not 0 <= number <= MAX_SEED:
-        raise InvalidValueError(f"{expected}, found {number}")
-    return number

@@ -238,3 +238,18 @@ def test_registered_and_own_loader_share_the_cache(cache):
     assert kept["train"].cache_files == []
     forced = mnist1d_hf.load_dataset(seed=11, num_samples=100, cache_dir=cache, download_mode="force_redownload")
     assert forced["train"][:] == own["train"][:]
+
+
+def test_long_work_shows_a_progress_bar_that_can_be_switched_off(capsys):
+    def load(seed):
+        next(iter(load_dataset(split="test", streaming=True, num_samples=100_010, seed=seed)))
+        return capsys.readouterr().err
+
+    assert load(1) == ""  # the tests switch the library's bars off
+    datasets.enable_progress_bars()
+    try:
+        assert "Making samples" in load(2)
+        next(iter(load_dataset(split="test", streaming=True, num_samples=1000)))
+        assert capsys.readouterr().err == ""
+    finally:
+        datasets.disable_progress_bars()
