@@ -19,7 +19,7 @@ from rich.table import Table
 
 import mnist1d_hf
 from mnist1d_hf.data import describe
-from mnist1d_hf.data.checksums import CHECKSUMS, Checksums, checksum, compare
+from mnist1d_hf.data.checksums import CHECKSUMS, Checksums, compare, expected_checksums, measure
 from mnist1d_hf.data.configurations import CONFIGURATIONS, find_configuration
 from mnist1d_hf.data.export import export, verify_folder
 from mnist1d_hf.data.generator import generate
@@ -53,9 +53,7 @@ def main() -> NoReturn:
         message = error.format_message()
         hint = f"; see {context.command_path} --help" if context else ""
         code = _fail(message, hint) if message else 2  # no message: the help was asked for by giving no command
-    except (UserError, OSError) as error:
-        code = _fail(_one_line(error))
-    except datasets.exceptions.DatasetsError as error:
+    except (UserError, OSError, datasets.exceptions.DatasetsError) as error:
         code = _fail(_one_line(error))
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted; nothing half-written was kept", code=130)
@@ -155,7 +153,7 @@ def info(
     _print_table("Generator arguments", describe.ARGUMENT_COLUMNS, describe.argument_rows(name or "default"))
     console.print("SHA-256 (x as float32, label as int64)\n", style="italic")
     for item in names:
-        for split, columns in CHECKSUMS["default" if item == "custom" else item].items():
+        for split, columns in expected_checksums(item).items():
             for column, digest in columns.items():
                 print(f"  {digest}  {item} {split} {column}")
 
@@ -178,16 +176,12 @@ def verify(
         with _progress(target, chosen.generator.num_samples) as advance:
             made = generate(chosen.generator, progress=advance)
         halves = {"train": slice(None, made.num_train), "test": slice(made.num_train, None)}
-        measured = {
-            split: {"x": checksum(made.x[rows], "x"), "label": checksum(made.label[rows], "label")}
-            for split, rows in halves.items()
-        }
-        _require_equal(target, measured, CHECKSUMS["default" if target == "custom" else target])
+        _require_expected(target, measure({split: (made.x[rows], made.label[rows]) for split, rows in halves.items()}))
         console.print(f"{target}: {len(made.x):,} samples, bit for bit as expected", highlight=False)
 
 
-def _require_equal(name: str, measured: Checksums, expected: Checksums) -> None:
-    differences = compare(measured, expected)
+def _require_expected(name: str, measured: Checksums) -> None:
+    differences = compare(measured, expected_checksums(name))
     if differences:
         raise OutputError(
             f"{name}: {differences[0]}; this machine's arithmetic rounds differently, or the package is damaged"
@@ -242,10 +236,7 @@ def _demo_row(name: str, cache_dir: str | None) -> tuple[str, ...]:
     first, loaded = _timed(lambda: datasets.load_dataset("mnist1d", name, cache_dir=cache_dir))
     again, loaded = _timed(lambda: datasets.load_dataset("mnist1d", name, cache_dir=cache_dir))
     arrays_time, arrays = _timed(lambda: {split: mnist1d_hf.to_numpy(loaded[split]) for split in loaded})
-    measured = {
-        split: {"x": checksum(x, "x"), "label": checksum(label, "label")} for split, (x, label) in arrays.items()
-    }
-    _require_equal(name, measured, CHECKSUMS["default" if name == "custom" else name])
+    _require_expected(name, measure(arrays))
     sizes = [f"{loaded[split].num_rows:,}" for split in ("train", "test")]
     times = [f"{1000 * seconds:,.1f} ms" for seconds in (first, again, arrays_time)]
     return (name, *sizes, *times, "paper's" if name in ("default", "custom") else "expected")

@@ -9,7 +9,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -153,9 +152,8 @@ def _draw_samples(axes: Any, config: GeneratorConfig | None) -> None:
     for digit in range(10):
         signals = data["x"][data["y"] == digit]
         for row, axis in enumerate(axes[:, digit]):
-            _draw_signal(axis, signals[row], _COLORS[digit]) if row < len(signals) else axis.set_axis_off()
+            if row < len(signals):
+                axis.plot(np.arange(signals.shape[1]), signals[row], color=_COLORS[digit], **_STYLE)
+            else:
+                axis.set_axis_off()
             axis.set_ylim(low, high)
-
-
-def _draw_signal(axis: Axes, signal: Any, color: str) -> None:
-    axis.plot(np.arange(len(signal)), signal, color=color, **_STYLE)

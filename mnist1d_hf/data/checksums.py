@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -70,6 +71,16 @@ def checksum(array: NDArray[Any], column: str) -> str:
     """
     dtype = "<f4" if column == "x" else "<i8"
     return hashlib.sha256(array.astype(dtype).tobytes("C")).hexdigest()
+
+
+def measure(splits: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> Checksums:
+    """The checksums of splits given as (x, label)."""
+    return {split: {"x": checksum(x, "x"), "label": checksum(label, "label")} for split, (x, label) in splits.items()}
+
+
+def expected_checksums(name: str) -> Checksums:
+    """The checksums of a configuration; `custom` without arguments holds the rows of `default`."""
+    return CHECKSUMS["default" if name == "custom" else name]
 
 
 def compare(measured: Checksums, expected: Checksums) -> list[str]:

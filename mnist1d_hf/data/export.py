@@ -177,8 +177,9 @@ def _replace(draft: Path, target: Path) -> None:
         os.replace(target, old)
         try:
             os.replace(draft, target)
-        except OSError:
-            os.replace(old, target)
+        except BaseException:  # a signal, too, must not leave the old folder aside
+            if not target.exists():
+                os.replace(old, target)
             raise
         shutil.rmtree(old, ignore_errors=True)
     else:

@@ -133,17 +133,22 @@ def generate(
         # This indexing leaves a transposed memory layout, which decides the order in which std() and mean() add.
         x = x[..., random.permutation(config.final_seq_length)]
     mean, deviation = x.mean(), x.std()
-    if not deviation > 0 or not np.isfinite(deviation):
-        raise InvalidValueError(
-            f"the signals cannot be standardised: their deviation is {deviation}; "
-            f"expected noise, shear or templates that make them differ, and numbers that do not overflow"
-        )
+    check_deviation(deviation)
     x -= mean
     x /= deviation
     latents = {name: np.concatenate([getattr(draws, name) for draws in drawn])[order] for name in LATENTS}
     label = np.repeat(np.arange(num_classes), n // num_classes)[order]
     t = _time_axis(arrays["t"], config) / deviation
     return Generated(x, label, t, latents, num_train, arrays)
+
+
+def check_deviation(deviation: float) -> None:
+    """Refuse signals that cannot be standardised, which the original divides by zero."""
+    if not deviation > 0 or not np.isfinite(deviation):
+        raise InvalidValueError(
+            f"the signals cannot be standardised: their deviation is {deviation}; "
+            f"expected noise, shear or templates that make them differ, and numbers that do not overflow"
+        )
 
 
 def legacy_random(seed: int) -> tuple[np.random.RandomState, np.random.MT19937]:

@@ -14,8 +14,8 @@ from typing import Any
 import datasets.load
 
 from mnist1d_hf.data.checksums import ALGORITHM_HASH
+from mnist1d_hf.data.schema import DATASET_NAME
 
-DATASET_NAME = "mnist1d"
 _BUILDER_MODULE = "mnist1d_hf.data.builder"
 # Each of these has the factory under its own name.
 _HOLDERS = ("datasets.load", "datasets.inspect", "datasets.commands.test")

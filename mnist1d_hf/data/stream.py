@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist1d_hf.data.config import GeneratorConfig, check_integer
-from mnist1d_hf.data.generator import LATENTS, SignalMaker
+from mnist1d_hf.data.generator import LATENTS, SignalMaker, check_deviation
 from mnist1d_hf.data.templates import Templates, check_templates
 from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
 
@@ -134,9 +134,7 @@ class StreamPlan:
         self._maker = SignalMaker(config, templates["x"])
         length = config.padded_length
         self._after = self._maker.offset[:, 0] / self._maker.width[:, 0]  # weight of the right neighbour
-        self._slope = np.interp(
-            np.linspace(0, 1, config.final_seq_length), np.linspace(0, 1, length), self._maker.slope[:, 0]
-        )
+        self._slope = self._maker.subsample(self._maker.slope)[:, 0]
         self._smooth_left, self._smooth_right = self._smooth_factors()
         self._noise = _independent_factors(self._maker.left, self._after, length, config.iid_noise_scale)
         self.num_smooth = len(self._smooth_left)
@@ -256,12 +254,9 @@ class StreamPlan:
         square += self.config.shear_scale**2 / 12 * self._slope**2
         mean = float(clean1.mean())
         variance = float(square.mean()) - mean**2
-        if not variance > 0 or not np.isfinite(variance):
-            raise InvalidValueError(
-                f"the signals cannot be standardised: their variance is {variance}; "
-                f"expected noise, shear or templates that make them differ, and numbers that do not overflow"
-            )
-        return mean, float(np.sqrt(variance))
+        deviation = float(np.sqrt(variance)) if variance > 0 else 0.0
+        check_deviation(deviation)
+        return mean, deviation
 
 
 def _independent_factors(left: Array, after: Array, length: int, scale: float) -> tuple[Array, Array, Array, Array]:
