@@ -181,3 +181,21 @@ def test_a_build_killed_between_its_two_renames_loses_nothing(tmp_path):
         export(resolve(), "out")
     assert contents(tmp_path / "out") == before
     assert sorted(os.listdir(tmp_path)) == ["out", "out.txt"]
+
+
+def test_a_signal_between_the_two_renames_puts_the_old_folder_back(tmp_path, monkeypatch):
+    export(resolve(seed=1), "out")
+    before = contents(tmp_path / "out")
+    rename, calls = os.replace, []
+
+    def interrupted(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise SystemExit(143)  # what the command line makes of SIGTERM
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(SystemExit):
+        export(resolve(), "out", overwrite=True)
+    assert contents(tmp_path / "out") == before
+    assert os.listdir(tmp_path) == ["out"]
