@@ -10,6 +10,7 @@ from mnist1d_hf.data.arrays import to_numpy, to_torch
 from mnist1d_hf.data.builder import load_dataset
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.generator import make_dataset
+from mnist1d_hf.data.iterable import stream
 from mnist1d_hf.data.registry import register as _register
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.data.templates import get_templates
@@ -22,6 +23,7 @@ __all__ = [
     "load_dataset",
     "make_dataset",
     "sample",
+    "stream",
     "to_numpy",
     "to_torch",
 ]

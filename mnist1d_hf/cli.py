@@ -20,7 +20,7 @@ from rich.table import Table
 import mnist1d_hf
 from mnist1d_hf.data import describe
 from mnist1d_hf.data.checksums import CHECKSUMS, Checksums, compare, expected_checksums, measure
-from mnist1d_hf.data.configurations import CONFIGURATIONS, find_configuration
+from mnist1d_hf.data.configurations import CONFIGURATIONS, EXACT, find_configuration
 from mnist1d_hf.data.export import export, verify_folder
 from mnist1d_hf.data.generator import generate
 from mnist1d_hf.data.schema import Mnist1dBuilderConfig
@@ -128,9 +128,9 @@ def build(
     arguments = {name: value for name, value in locals().items() if name not in ("output", "config", "overwrite")}
     chosen = Mnist1dBuilderConfig.resolve(config, arguments)
     started = time.perf_counter()
-    with _progress("generating", sum(chosen.split_sizes)) as advance:
+    with _progress("generating", sum(chosen.split_sizes.values())) as advance:
         folder = export(chosen, output, overwrite=overwrite, progress=advance)
-    train, test = chosen.split_sizes
+    train, test = chosen.split_sizes.values()
     console.print(
         f"{folder}: {train:,} training and {test:,} test samples ({chosen.identifier}) "
         f"in {time.perf_counter() - started:.2f} s",
@@ -152,7 +152,7 @@ def info(
     _print_table("Configurations", describe.CONFIGURATION_COLUMNS, [describe.configuration_row(item) for item in names])
     _print_table("Generator arguments", describe.ARGUMENT_COLUMNS, describe.argument_rows(name or "default"))
     console.print("SHA-256 (x as float32, label as int64)\n", style="italic")
-    for item in names:
+    for item in [item for item in names if item in EXACT]:
         for split, columns in expected_checksums(item).items():
             for column, digest in columns.items():
                 print(f"  {digest}  {item} {split} {column}")
@@ -221,8 +221,8 @@ def demo(
 
     datasets.disable_progress_bars()
     rows = []
-    with _progress("configurations", len(CONFIGURATIONS)) as advance:
-        for name in CONFIGURATIONS:
+    with _progress("configurations", len(EXACT)) as advance:
+        for name in EXACT:
             rows.append(_demo_row(name, None if cache_dir is None else str(cache_dir)))
             advance(1)
     columns = ("name", "train", "test", "first load", "again", "to_numpy", "SHA-256")

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import datasets
-import numpy as np
 import pyarrow as pa
 from datasets.fingerprint import Hasher
 from datasets.table import table_cast
@@ -20,14 +19,18 @@ from mnist1d_hf.data.checksums import ALGORITHM_HASH
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.configurations import CONFIGURATIONS
 from mnist1d_hf.data.generator import Generated, generate
+from mnist1d_hf.data.iterable import StreamExamples
+from mnist1d_hf.data.ranges import block_ranges, row_ranges
 from mnist1d_hf.data.schema import (
     DATASET_NAME,
     VERSION,
     Mnist1dBuilderConfig,
     dataset_info,
+    stream_table,
     templates_digest,
     to_table,
 )
+from mnist1d_hf.data.stream import BLOCK
 from mnist1d_hf.data.templates import Templates
 from mnist1d_hf.errors import InvalidValueError
 
@@ -40,7 +43,7 @@ except ImportError:  # before datasets 4.8.5
 
 
 _NUM_SHARDS = 40  # divisible by 1, 2, 4, 5, 8, 10: equal shares for the usual numbers of workers
-_TABLE_ROWS = 100_000  # rows of the largest table handed to the writer: small datasets stay in one Arrow chunk
+_TABLE_ROWS = 200 * BLOCK  # rows of the largest table handed to the writer: small datasets stay in one Arrow chunk
 _KEPT_BYTES = 256 * 2**20  # of datasets that a process keeps, so that the second split costs nothing
 
 
@@ -54,10 +57,7 @@ class Mnist1d(datasets.ArrowBasedBuilder):
 
     VERSION = VERSION
     BUILDER_CONFIG_CLASS = Mnist1dBuilderConfig
-    BUILDER_CONFIGS = [
-        Mnist1dBuilderConfig(item.name, VERSION, description=item.description, generator=item.generator)
-        for item in CONFIGURATIONS.values()
-    ]
+    BUILDER_CONFIGS = [Mnist1dBuilderConfig.resolve(name, {}) for name in CONFIGURATIONS]
     DEFAULT_CONFIG_NAME = "default"
     DEFAULT_WRITER_BATCH_SIZE = _TABLE_ROWS
 
@@ -87,26 +87,41 @@ class Mnist1d(datasets.ArrowBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         return dataset_info(self.config)
 
-    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:  # noqa: ARG002
-        num_train, num_test = self.config.split_sizes
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        if self.config.rows is not None:
+            return [datasets.SplitGenerator("train", {"shards": self._stream_shards(dl_manager.is_streaming)})]
+        edges = [0, *itertools.accumulate(self.config.split_sizes.values())]
         return [
-            datasets.SplitGenerator("train", {"shards": _shards(0, num_train)}),
-            datasets.SplitGenerator("test", {"shards": _shards(num_train, num_train + num_test)}),
+            datasets.SplitGenerator(split, {"shards": row_ranges(start, stop, _NUM_SHARDS)})
+            for split, (start, stop) in zip(self.config.split_sizes, itertools.pairwise(edges), strict=True)
         ]
 
+    def _stream_shards(self, streaming: bool) -> list[tuple[int, int]]:
+        num_samples = self.config.rows.num_samples
+        if num_samples is not None:
+            return block_ranges(num_samples, _NUM_SHARDS)
+        if streaming:
+            return []  # not used: see _get_examples_iterable_for_split
+        raise InvalidValueError(
+            "num_samples: the stream has no end; say how many samples you want, or load it with streaming=True"
+        )
+
+    def _get_examples_iterable_for_split(self, split_generator: datasets.SplitGenerator) -> Any:
+        if self.config.rows is not None:
+            return StreamExamples(self.config, self.info.features)
+        return super()._get_examples_iterable_for_split(split_generator)
+
     def _generate_tables(self, shards: list[tuple[int, int]]) -> Iterator[tuple[Any, pa.Table]]:
-        made = _made(self.config.generator, self.config.templates)
         schema = self.info.features.arrow_schema
         for number, (start, stop) in enumerate(_joined(shards)):
             for batch, first in enumerate(range(start, stop, _TABLE_ROWS)):
-                table = to_table(made, self.config, first, min(first + _TABLE_ROWS, stop))
+                table = self._table(first, min(first + _TABLE_ROWS, stop))
                 yield Key(number, batch), table_cast(table.select(schema.names), schema)
 
-
-def _shards(start: int, stop: int) -> list[tuple[int, int]]:
-    """Row ranges of nearly equal size."""
-    edges = np.linspace(start, stop, min(_NUM_SHARDS, stop - start) + 1).astype(int).tolist()
-    return list(itertools.pairwise(edges))
+    def _table(self, start: int, stop: int) -> pa.Table:
+        if self.config.rows is not None:
+            return stream_table(self.config, start, stop)
+        return to_table(_made(self.config.generator, self.config.templates), self.config, start, stop)
 
 
 def _joined(shards: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -160,7 +175,7 @@ def load_dataset(
     """The same as `datasets.load_dataset("mnist1d", name, ...)`, without touching that library.
 
     Args:
-        name: one of "default", "noise-free", "large-40k", "shuffled", "custom".
+        name: one of "default", "noise-free", "large-40k", "shuffled", "custom", "stream".
         split, cache_dir, features, download_mode, verification_mode, keep_in_memory, streaming, num_proc:
             as in `datasets.load_dataset`.
         arguments: any argument of `GeneratorConfig`, `dtype`, `latents`, `templates`.

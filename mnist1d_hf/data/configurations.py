@@ -9,11 +9,12 @@ from mnist1d_hf.errors import InvalidValueError, did_you_mean
 
 
 class Configuration(NamedTuple):
-    """A name, the generator arguments behind it, and one line about its use."""
+    """A name, the generator arguments behind it, one line about its use, and whether it is the endless stream."""
 
     name: str
     generator: GeneratorConfig
     description: str
+    endless: bool = False
 
 
 CONFIGURATIONS: dict[str, Configuration] = {
@@ -30,8 +31,12 @@ CONFIGURATIONS: dict[str, Configuration] = {
             "shuffled", GeneratorConfig(shuffle_seq=True), "one permutation of the positions: no spatial structure left"
         ),
         Configuration("custom", GeneratorConfig(), "any generator argument; without one, the rows of default"),
+        Configuration(
+            "stream", GeneratorConfig(), "new samples of the same distribution, as many as wanted", endless=True
+        ),
     )
 }
+EXACT = tuple(name for name, item in CONFIGURATIONS.items() if not item.endless)  # made by the paper's generator
 
 
 def find_configuration(name: str) -> Configuration:
@@ -54,4 +59,4 @@ def name_of(generator: GeneratorConfig) -> str:
     >>> name_of(GeneratorConfig(shuffle_seq=True)), name_of(GeneratorConfig(seed=7))
     ('shuffled', 'custom')
     """
-    return next((item.name for item in CONFIGURATIONS.values() if item.generator == generator), "custom")
+    return next((name for name in EXACT if CONFIGURATIONS[name].generator == generator), "custom")

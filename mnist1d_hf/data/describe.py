@@ -31,9 +31,9 @@ def configuration_row(name: str) -> tuple[str, ...]:
     item = find_configuration(name)
     default = dataclasses.asdict(GeneratorConfig())
     differing = {key: value for key, value in dataclasses.asdict(item.generator).items() if value != default[key]}
-    train, test = item.generator.split_sizes()
+    sizes = ("∞", "–") if item.endless else tuple(f"{size:,}" for size in item.generator.split_sizes())
     arguments = ", ".join(f"{key}={value}" for key, value in differing.items())
-    return (name, f"{train:,}", f"{test:,}", arguments or "–", item.description)
+    return (name, *sizes, arguments or "–", item.description)
 
 
 def argument_rows(name: str) -> list[tuple[str, ...]]:

@@ -157,7 +157,8 @@ class StreamPlan:
         self._table = None if table is None else self._ready(table)
         self._smooth = scaled(np.concatenate([self._smooth_left, self._smooth_right], axis=1))
         first, first_weight, second, second_weight = self._noise
-        self._noise32 = first, scaled(first_weight), second, scaled(second_weight)
+        terms = _term(first, scaled(first_weight)), _term(second, scaled(second_weight))
+        self._white = [term for term in terms if len(term[2])]
         self._slope32 = scaled(self._slope)
         self._offset32 = np.float32(self.mean / self.deviation)
 
@@ -165,7 +166,7 @@ class StreamPlan:
         """Samples `number * BLOCK` to `(number + 1) * BLOCK - 1` of the stream `seed`."""
         words = _philox(seed, _SAMPLES, number * (BLOCK * self.words // 4), BLOCK * self.words).reshape(BLOCK, -1)
         label, code, latents = self._latents(words[:, :3])
-        normals = _normal_table()[np.ascontiguousarray(words[:, 3:]).astype("<u8", copy=False).view("<u2")]
+        normals = _normal_table().take(np.ascontiguousarray(words[:, 3:]).astype("<u8", copy=False).view("<u2"))
         rows = self._table_rows(code)
         x = rows.clean
         x *= latents["scale"].astype(np.float32)[:, None]
@@ -174,9 +175,8 @@ class StreamPlan:
         x += smooth[:, :length] * rows.left
         x += smooth[:, length:] * rows.right
         white = normals[:, self.num_smooth :]
-        first, first_weight, second, second_weight = self._noise32
-        x += white[:, first] * first_weight
-        x += white[:, second] * second_weight
+        for target, source, weight in self._white:
+            x[:, target] += white[:, source] * weight
         x -= latents["shear"].astype(np.float32)[:, None] * self._slope32
         x -= self._offset32
         if self.config.shuffle_seq:
@@ -277,6 +277,16 @@ def _independent_factors(left: Array, after: Array, length: int, scale: float) -
         diagonal[j] = np.sqrt(max(variance[j] - below[j] ** 2, 0.0))
     place = np.arange(count)
     return place, scale * diagonal, np.maximum(place - 1, 0), scale * below
+
+
+def _term(place: Array, weight: Array) -> tuple[slice, Any, Array]:
+    """Final points, the normals that they take and their weights: from the first weight that is not zero on, and with
+    the normals as a slice where they are neighbours, which is fast."""
+    start = int(np.argmax(weight != 0)) if weight.any() else len(weight)
+    place, weight = place[start:], weight[start:]
+    consecutive = len(place) > 0 and bool((np.diff(place) == 1).all())
+    source = slice(int(place[0]), int(place[-1]) + 1) if consecutive else place
+    return slice(start, None), source, weight
 
 
 def _product(a: Array, b: Array) -> Array:
