@@ -14,17 +14,30 @@ import datasets
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 import mnist1d_hf
 from mnist1d_hf.data import describe
 from mnist1d_hf.data.checksums import CHECKSUMS, Checksums, compare, expected_checksums, measure
 from mnist1d_hf.data.configurations import CONFIGURATIONS, EXACT, find_configuration
-from mnist1d_hf.data.export import export, verify_folder
 from mnist1d_hf.data.generator import generate
-from mnist1d_hf.data.schema import Mnist1dBuilderConfig
-from mnist1d_hf.errors import OutputError, UserError
+from mnist1d_hf.data.schema import OPTIONS, Mnist1dBuilderConfig
+from mnist1d_hf.errors import InvalidValueError, OutputError, UserError
+from mnist1d_hf.export import engines
+from mnist1d_hf.export.folder import verify_folder
+from mnist1d_hf.export.plan import ShardPlan
+from mnist1d_hf.export.shards import Engine, build_shards, rebuild_damaged
+from mnist1d_hf.export.whole import export
 
 # Typer brings its own copy of click from 0.25 on: the classes are reached through the one it exports.
 _UsageError: Any = typer.BadParameter.__base__
@@ -78,10 +91,16 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(cause).split())
 
 
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")
+
+
 @contextlib.contextmanager
 def _progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal with count and time left, gone when done."""
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    """A bar on the terminal with count, rate and time left, gone when done."""
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bar:
         task = bar.add_task(label, total=total)
         yield lambda count: bar.advance(task, count)
@@ -99,14 +118,30 @@ IidNoise = Annotated[float | None, typer.Option(help="Deviation of the white noi
 ShearScale = Annotated[float | None, typer.Option(help="Width of the random slope.", show_default=False)]
 ShuffleSeq = Annotated[bool | None, typer.Option(help="Permute the positions.", show_default=False)]
 FinalSeqLength = Annotated[int | None, typer.Option(help="Points of a signal.", show_default=False)]
-Seed = Annotated[int | None, typer.Option(help="Seed, 0 to 4294967295.", show_default=False)]
+Seed = Annotated[
+    int | None, typer.Option(help="Seed, 0 to 4294967295; of the stream to 2**63 - 1.", show_default=False)
+]
 Dtype = Annotated[str | None, typer.Option(help="float32 (default) or float64.", show_default=False)]
 Latents = Annotated[bool | None, typer.Option(help="Add the drawn latents as columns.", show_default=False)]
 
 
-@app.command(epilog="Example: mnist1d-hf build --config large-40k --seed 7 --output data/large-7")
+NumProc = Annotated[int | None, typer.Option(help="Processes, for the stream.", show_default=False)]
+NumShards = Annotated[int | None, typer.Option(help="Files, for the stream.", show_default=False)]
+EngineName = Annotated[
+    str | None, typer.Option(help="Who writes the stream: local (default) or ray.", show_default=False)
+]
+Address = Annotated[str | None, typer.Option(help="Of the Ray cluster; starts one without.", show_default=False)]
+_BUILD_EXAMPLES = (
+    "Examples: mnist1d-hf build --config large-40k --seed 7 --output data/large-7 | "
+    "mnist1d-hf build --config stream --num-samples 20000000 --num-proc 2 --output data/stream"
+)
+
+
+@app.command(epilog=_BUILD_EXAMPLES)
 def build(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Folder to make; for the stream also a URL that fsspec knows.")
+    ],
     config: Config = "default",
     num_samples: NumSamples = None,
     train_split: TrainSplit = None,
@@ -123,20 +158,46 @@ def build(
     dtype: Dtype = None,
     latents: Latents = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier build.")] = False,
+    num_proc: NumProc = None,
+    num_shards: NumShards = None,
+    engine: EngineName = None,
+    address: Address = None,
 ) -> None:
-    """Write a configuration as Parquet with a card: a folder that load_dataset(FOLDER) reads."""
-    arguments = {name: value for name, value in locals().items() if name not in ("output", "config", "overwrite")}
-    chosen = Mnist1dBuilderConfig.resolve(config, arguments)
+    """Write a configuration as Parquet with a card: a folder that load_dataset(FOLDER) reads.
+
+    A build of the stream is written file by file; stopped at any point, the same command goes on from there.
+    """
+    arguments = dict(locals())
+    how = {"num_proc": num_proc, "num_shards": num_shards, "engine": engine, "address": address}
+    chosen = Mnist1dBuilderConfig.resolve(config, {name: value for name, value in arguments.items() if name in OPTIONS})
     started = time.perf_counter()
-    with _progress("generating", sum(chosen.split_sizes.values())) as advance:
-        folder = export(chosen, output, overwrite=overwrite, progress=advance)
-    train, test = chosen.split_sizes.values()
-    console.print(
-        f"{folder}: {train:,} training and {test:,} test samples ({chosen.identifier}) "
-        f"in {time.perf_counter() - started:.2f} s",
-        soft_wrap=True,
-        highlight=False,
-    )
+    if chosen.rows is not None:
+        plan = ShardPlan.of(chosen, num_shards)
+        chosen_engine = _engine(engine, num_proc, address)
+        with _progress("writing", plan.num_samples) as advance:
+            place = str(build_shards(plan, output, chosen_engine, overwrite=overwrite, progress=advance))
+        what = f"{plan.num_samples:,} samples in {plan.num_shards:,} files"
+    else:
+        for name, value in how.items():
+            if value is not None:
+                raise _UsageError(f"--{name.replace('_', '-')} goes with --config stream, not with {config}")
+        with _progress("generating", sum(chosen.split_sizes.values())) as advance:
+            place = str(export(chosen, output, overwrite=overwrite, progress=advance))
+        what = " and ".join(f"{size:,} {name}" for name, size in chosen.split_sizes.items()) + " samples"
+    seconds = time.perf_counter() - started
+    console.print(f"{place}: {what} ({chosen.identifier}) in {seconds:.2f} s", soft_wrap=True, highlight=False)
+
+
+def _engine(name: str | None, num_proc: int | None, address: str | None) -> Engine:
+    if name not in (None, "local", "ray"):
+        raise InvalidValueError(f"engine: expected local or ray, found {name!r}")
+    if name == "ray":
+        if num_proc is not None:
+            raise _UsageError("--num-proc goes with --engine local; a cluster decides itself")
+        return engines.on_ray(address)
+    if address is not None:
+        raise _UsageError("--address goes with --engine ray")
+    return engines.on_this_machine(1 if num_proc is None else num_proc)
 
 
 @app.command(epilog="Examples: mnist1d-hf info | mnist1d-hf info shuffled")
@@ -164,20 +225,30 @@ def verify(
         list[str] | None,
         typer.Argument(help="Configurations, or folders made by build; all configurations without it."),
     ] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make damaged files of the stream again.")] = False,
 ) -> None:
     """Recompute checksums and compare them: of configurations, or of the files of a build."""
+    if rebuild and not targets:
+        raise _UsageError("--rebuild goes with the folder of a build")
     for target in targets or list(CHECKSUMS):
-        if target not in CONFIGURATIONS and Path(target).exists():
-            console.print(
-                f"{target}: {verify_folder(target)} files as they were built", soft_wrap=True, highlight=False
-            )
+        if target not in CONFIGURATIONS and ("://" in target or Path(target).exists()):
+            _verify_build(target, rebuild)
             continue
         chosen = find_configuration(target)
+        if rebuild or chosen.endless:
+            raise InvalidValueError(f"{target}: expected the folder of a build, found the name of a configuration")
         with _progress(target, chosen.generator.num_samples) as advance:
             made = generate(chosen.generator, progress=advance)
         halves = {"train": slice(None, made.num_train), "test": slice(made.num_train, None)}
         _require_expected(target, measure({split: (made.x[rows], made.label[rows]) for split, rows in halves.items()}))
         console.print(f"{target}: {len(made.x):,} samples, bit for bit as expected", highlight=False)
+
+
+def _verify_build(target: str, rebuild: bool) -> None:
+    if rebuild:
+        for name in rebuild_damaged(target):
+            console.print(f"{target}: {name} made again", soft_wrap=True, highlight=False)
+    console.print(f"{target}: {verify_folder(target)} files as they were built", soft_wrap=True, highlight=False)
 
 
 def _require_expected(name: str, measured: Checksums) -> None:

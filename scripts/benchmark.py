@@ -35,8 +35,8 @@ from rich.progress import track
 
 import mnist1d_hf
 from mnist1d_hf.data.describe import markdown_table
-from mnist1d_hf.data.export import export
 from mnist1d_hf.data.schema import Mnist1dBuilderConfig
+from mnist1d_hf.export.whole import export
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 START, END = "<!-- benchmark: made by scripts/benchmark.py --update-readme -->", "<!-- end of benchmark -->"

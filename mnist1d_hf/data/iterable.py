@@ -62,6 +62,7 @@ def stream(
 
     The fastest way into a training loop:
 
+    >>> from mnist1d_hf import to_torch
     >>> from torch.utils.data import DataLoader
     >>> batches = stream(seed=3).with_format("arrow").batch(256)
     >>> x, label = next(iter(DataLoader(batches, batch_size=None, collate_fn=to_torch)))
@@ -136,14 +137,14 @@ class StreamExamples(_BaseExamplesIterable):
         return super().load_state_dict(state_dict)
 
     def _iter_arrow(self) -> Iterator[tuple[str, pa.Table]]:
-        state = self._state_dict or {"samples": 0}
+        state: dict[str, Any] = self._state_dict or {"samples": 0}
         for key, _, after, table in self._blocks(state["samples"]):
             state["samples"] = after
             yield key, table
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
         formatter = PythonFormatter()
-        state = self._state_dict or {"samples": 0}
+        state: dict[str, Any] = self._state_dict or {"samples": 0}
         for key, before, after, table in self._blocks(state["samples"]):
             batch = formatter.format_batch(table)
             for number in range(len(table)):
@@ -172,7 +173,8 @@ class StreamExamples(_BaseExamplesIterable):
 
     def _with_shards(self, shards: Any) -> StreamExamples:
         other = copy.copy(self)
-        other._shards, other._state_dict = shards, None
+        other._shards = shards
+        other._state_dict = None  # type: ignore[assignment]
         return other
 
     def shuffle_data_sources(self, generator: np.random.Generator) -> StreamExamples:

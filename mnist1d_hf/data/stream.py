@@ -29,6 +29,7 @@ from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
 
 Array = NDArray[Any]
 
+VALUES_VERSION = 1  # raised when the values of the stream change
 BLOCK = 512  # samples that are always computed together
 MAX_INDEX = 2**60  # indices are below this
 MAX_SEED = 2**63 - 1

@@ -31,11 +31,12 @@ def test_plain_datasets_functions_find_it(tmp_path, with_folder):
         """
         import mnist1d_hf, datasets
         from datasets import load_dataset
-        names = ["default", "noise-free", "large-40k", "shuffled", "custom"]
+        names = ["default", "noise-free", "large-40k", "shuffled", "custom", "stream"]
         options = {"cache_dir": "cache"}
         assert datasets.get_dataset_config_names("mnist1d") == names
         assert datasets.get_dataset_split_names("mnist1d") == ["train", "test"]
         assert datasets.get_dataset_split_names("mnist1d", "shuffled") == ["train", "test"]
+        assert datasets.get_dataset_split_names("mnist1d", "stream") == ["train"]
         assert datasets.get_dataset_default_config_name("mnist1d") == "default"
         infos = datasets.get_dataset_infos("mnist1d")
         assert infos["large-40k"].splits["train"].num_examples == 40_000

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import datasets
 import pyarrow.parquet as pq
-from datasets.utils.metadata import MetadataConfigs
-from huggingface_hub import DatasetCard, DatasetCardData
 
 from mnist1d_hf.data.generator import generate
-from mnist1d_hf.data.schema import CITATION, HOMEPAGE, LICENSE, Mnist1dBuilderConfig, dataset_info, to_table
+from mnist1d_hf.data.schema import Mnist1dBuilderConfig, to_table
 from mnist1d_hf.errors import OutputError
-
-SUMS = "SHA256SUMS"  # in the format of sha256sum: `sha256sum --check SHA256SUMS` works too
-CARD = "README.md"
+from mnist1d_hf.export.card import folder_card
+from mnist1d_hf.export.folder import CARD, SUMS, read_sums, strange_files, sums_text
+from mnist1d_hf.export.store import Store
 
 
 def export(
@@ -63,69 +58,11 @@ def export(
             # Without the library's own schema metadata, which older releases of datasets cannot read.
             table = to_table(made, config, start, stop).select(schema.names).cast(schema)
             pq.write_table(table, data / f"{split}-00000-of-00001.parquet")
-        (folder / CARD).write_text(_card(config, data), encoding="utf-8")
-        (folder / SUMS).write_text(
-            "".join(f"{file_checksum(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)),
-            encoding="utf-8",
-        )
+        sizes = {split: (data / f"{split}-00000-of-00001.parquet").stat().st_size for split in edges}
+        (folder / CARD).write_text(folder_card(config, sizes), encoding="utf-8")
+        store = Store(folder)
+        store.write(SUMS, sums_text({name: store.digest(name) for name in store.names()}).encode())
     return target
-
-
-def verify_folder(folder: str | os.PathLike[str]) -> int:
-    """Compare every file of an export with its checksum.
-
-    Returns:
-        The number of files compared.
-
-    Raises:
-        OutputError: (an `OSError`) no checksum file, or a file that is missing, altered or unknown to it.
-    """
-    folder = Path(folder)
-    expected = _read_sums(folder)
-    for name, digest in expected.items():
-        if not (folder / name).is_file():
-            raise OutputError(f"{folder}: {name} is missing; build the folder again with --overwrite")
-        found = file_checksum(folder / name)
-        if found != digest:
-            raise OutputError(
-                f"{folder}: {name} is damaged: expected SHA-256 {digest}, found {found}; "
-                f"build it again with --overwrite"
-            )
-    strange = _strange_files(folder, expected)
-    if strange:
-        raise OutputError(
-            f"{folder}: {strange[0]} is not part of the build ({SUMS} does not list it); move it elsewhere"
-        )
-    return len(expected)
-
-
-def file_checksum(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _read_sums(folder: Path) -> dict[str, str]:
-    try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-        pairs = [line.split("  ", 1) for line in lines]
-        return {name: digest for digest, name in pairs}
-    except FileNotFoundError:
-        raise OutputError(f"{folder}: no {SUMS} there; expected a folder made by mnist1d-hf build") from None
-    except (ValueError, NotADirectoryError) as error:
-        raise OutputError(f"{folder / SUMS}: expected lines of a checksum and a file name ({error})") from None
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if not path.is_dir())
-
-
-def _strange_files(folder: Path, known: dict[str, str]) -> list[str]:
-    names = (path.relative_to(folder).as_posix() for path in _files(folder))
-    return [name for name in names if name not in known and name != SUMS]
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
@@ -140,7 +77,8 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise OutputError(
             f"{target}: not a folder made by mnist1d-hf build, so it is not overwritten; remove it yourself"
         )
-    strange = _strange_files(target, _read_sums(target))
+    store = Store(target)
+    strange = strange_files(store, read_sums(store))
     if strange:
         raise OutputError(f"{target}: holds {strange[0]}, which no build made, so it is not overwritten; move it first")
 
@@ -152,7 +90,7 @@ def _whole_folder(target: Path) -> Iterator[Path]:
     try:
         draft.mkdir(parents=True)
         yield draft
-        for path in (*_files(draft), draft):
+        for path in (*(path for path in draft.rglob("*") if not path.is_dir()), draft):
             _sync(path)
         _replace(draft, target)
     except OSError as error:
@@ -206,34 +144,3 @@ def _alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _card(config: Mnist1dBuilderConfig, data: Path) -> str:
-    """The card: YAML that tells `datasets` where the splits are and what the columns mean, and a few lines to read."""
-    info = dataset_info(config)
-    written = {split: (data / f"{split}-00000-of-00001.parquet").stat().st_size for split in info.splits}
-    info.download_size = sum(written.values())
-    metadata = DatasetCardData(license=LICENSE.lower(), pretty_name="MNIST-1D", task_categories=["other"])
-    datasets.info.DatasetInfosDict({"default": info}).to_dataset_card_data(metadata)
-    files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in info.splits]
-    MetadataConfigs({"default": {"data_files": files}}).to_dataset_card_data(metadata)
-    arguments = "\n".join(f"| `{name}` | `{value}` |" for name, value in _options(config).items())
-    body = f"""# MNIST-1D ({config.name})
-
-{config.description[0].upper()}{config.description[1:]}.
-Made by `mnist1d-hf build`; read with `datasets.load_dataset("path/to/this/folder")`.
-
-| argument | value |
-|---|---|
-{arguments}
-
-The dataset is by Greydanus and Kobak: <{HOMEPAGE}>.
-
-```bibtex
-{CITATION}```
-"""
-    return str(DatasetCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}"))
-
-
-def _options(config: Mnist1dBuilderConfig) -> dict[str, object]:
-    return {**dataclasses.asdict(config.generator), "dtype": config.dtype, "latents": config.latents}

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mnist1d_hf import GeneratorConfig, make_dataset, to_numpy
-from mnist1d_hf.data.export import SUMS, export, verify_folder
 from mnist1d_hf.data.schema import Mnist1dBuilderConfig
+from mnist1d_hf.export.folder import SUMS, verify_folder
+from mnist1d_hf.export.whole import export
 
 
 def resolve(name="default", **arguments):
@@ -144,14 +145,14 @@ def test_a_stopped_build_never_looks_whole(tmp_path, kind):
     before = contents(tmp_path / "out")
     code = """
         import sys, time
-        import mnist1d_hf.data.export
+        import mnist1d_hf.export.whole
         from mnist1d_hf import cli
 
         def wait(path):
             print(".", flush=True)
             time.sleep(60)
 
-        mnist1d_hf.data.export._sync = wait
+        mnist1d_hf.export.whole._sync = wait
         sys.argv[1:] = ["build", "--output", "out", "--overwrite"]
         cli.main()
     """

@@ -1,0 +1,1 @@
+"""Folders of Parquet files: written whole or shard by shard, checked, repaired."""

@@ -1,0 +1,140 @@
+"""Which rows of a stream go into which Parquet file, and the bytes of such a file.
+
+The files depend on the plan alone, not on who writes them or in which order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mnist1d_hf.data.config import GeneratorConfig, check_integer
+from mnist1d_hf.data.ranges import block_ranges
+from mnist1d_hf.data.schema import Mnist1dBuilderConfig, stream_table
+from mnist1d_hf.data.stream import BLOCK, VALUES_VERSION
+from mnist1d_hf.errors import InvalidValueError, OutputError
+from mnist1d_hf.export.folder import PLAN
+
+_SHARD_BLOCKS = 512  # blocks of a shard, about: 262,144 samples, 39 MB
+_GROUP_ROWS = 128 * BLOCK
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardPlan:
+    """Which rows of which stream go into which file.
+
+    >>> plan = ShardPlan.of(Mnist1dBuilderConfig.resolve("stream", {"num_samples": 2000}), 2)
+    >>> plan.names(), plan.ranges()
+    (['data/train-00000-of-00002.parquet', 'data/train-00001-of-00002.parquet'], [(0, 1024), (1024, 2000)])
+    """
+
+    config: Mnist1dBuilderConfig
+    num_shards: int
+
+    @classmethod
+    def of(cls, config: Mnist1dBuilderConfig, num_shards: Any = None) -> ShardPlan:
+        """A plan for a part of a stream.
+
+        Args:
+            config: from `Mnist1dBuilderConfig.resolve("stream", ...)`, with a number of samples.
+            num_shards: files, 1 .. number of blocks (512 samples each); None for about 262,144 samples each.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: no number of samples; a bad number of shards.
+        """
+        if config.rows is None or config.rows.num_samples is None:
+            raise InvalidValueError("num_samples: the stream has no end; say how many samples you want")
+        blocks = -(-config.rows.num_samples // BLOCK)
+        count = _usual_number(blocks) if num_shards is None else check_integer("num_shards", num_shards, 1)
+        if count > blocks:
+            raise InvalidValueError(
+                f"num_shards: expected at most the number of blocks ({BLOCK} samples each), {blocks}, found {count}"
+            )
+        return cls(config, count)
+
+    @property
+    def num_samples(self) -> int:
+        """Rows of all shards together."""
+        return sum(self.config.split_sizes.values())
+
+    def names(self) -> list[str]:
+        """The files, in order."""
+        return [f"data/train-{number:05d}-of-{self.num_shards:05d}.parquet" for number in range(self.num_shards)]
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """The rows of each file: whole blocks."""
+        return block_ranges(self.num_samples, self.num_shards)
+
+    def to_json(self) -> str:
+        """All that decides the bytes of the shards."""
+        templates = self.config.templates
+        return json.dumps(
+            {
+                "configuration": self.config.name,
+                **(self.config.rows._asdict() if self.config.rows else {}),
+                "num_shards": self.num_shards,
+                "latents": self.config.latents,
+                **{name: getattr(self.config.generator, name) for name in _SHAPING},
+                "templates": None if templates is None else {key: array.tolist() for key, array in templates.items()},
+                "values": VALUES_VERSION,
+                "pyarrow": pa.__version__,
+            },
+            indent=2,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> ShardPlan:
+        """The plan that `to_json` wrote down.
+
+        Raises:
+            OutputError: it is not one, or of values or a pyarrow that are not the present ones.
+        """
+        try:
+            items = json.loads(text)
+            generator = GeneratorConfig(**{name: items[name] for name in _SHAPING})
+            templates = items["templates"]
+            if templates is not None:
+                templates = {key: np.asarray(values) for key, values in templates.items()}
+            made = cls.of(
+                Mnist1dBuilderConfig.for_stream(
+                    generator, items["seed"], items["num_samples"], templates, items["latents"]
+                ),
+                items["num_shards"],
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise OutputError(f"{PLAN}: expected the arguments of a build ({error})") from None
+        for name, present in (("values", VALUES_VERSION), ("pyarrow", pa.__version__)):
+            if items.get(name) != present:
+                raise OutputError(f"{PLAN}: written with {name} {items.get(name)}, this is {name} {present}")
+        return made
+
+
+_SHAPING = tuple(
+    field.name
+    for field in dataclasses.fields(GeneratorConfig)
+    if field.name not in ("num_samples", "train_split", "seed")
+)
+
+
+def _usual_number(blocks: int) -> int:
+    """So many shards that each has about 512 blocks, and that 2, 4, 5, 8 or 10 workers get equal numbers of them."""
+    needed = -(-blocks // _SHARD_BLOCKS)
+    return next((count for count in (1, 2, 4, 8, 20) if count >= needed), -(-needed // 40) * 40)
+
+
+def make_shard(plan: ShardPlan, number: int) -> bytes:
+    """The Parquet file of a shard. The same plan and number give the same bytes."""
+    start, stop = plan.ranges()[number]
+    schema = plan.config.features.arrow_schema.remove_metadata()
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=["label"]) as writer:
+        for first in range(start, stop, _GROUP_ROWS):
+            parts = range(first, min(first + _GROUP_ROWS, stop), BLOCK)
+            tables = [stream_table(plan.config, part, min(part + BLOCK, stop)) for part in parts]
+            writer.write_table(pa.concat_tables(tables).select(schema.names).cast(schema), row_group_size=_GROUP_ROWS)
+    return sink.getvalue().to_pybytes()
