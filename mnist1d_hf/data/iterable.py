@@ -81,6 +81,7 @@ class StreamExamples(_BaseExamplesIterable):
     Its state is the number of samples behind it, counted as if every block were full.
     """
 
+    _state_dict: dict[str, Any] | None
     _sleep_on_threads_shutdown = False
 
     def __init__(self, config: Mnist1dBuilderConfig, features: datasets.Features, num_shards: Any = None) -> None:
@@ -90,6 +91,7 @@ class StreamExamples(_BaseExamplesIterable):
         self._num_samples = config.rows.num_samples
         self._dealt = self._check_num_shards(num_shards)  # shards over which the blocks go round
         self._shards = np.arange(self._dealt)  # those that are read here, in their order within a round
+        self._name = f"{config.identifier} in {self._dealt} shards"
         self._features = features
         self._schema = features.arrow_schema
         self._plain = config.features.arrow_schema.equals(self._schema)  # else the user's own order or types
@@ -122,29 +124,27 @@ class StreamExamples(_BaseExamplesIterable):
         return len(self._shards)
 
     def _init_state_dict(self) -> dict[str, Any]:
-        self._state_dict = {"samples": 0, "stream": self.config.identifier, "type": type(self).__name__}
+        self._state_dict = {"samples": 0, "stream": self._name, "type": type(self).__name__}
         return self._state_dict
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> dict[str, Any]:
-        """Go on where `state_dict` was taken.
-
-        Raises:
-            InvalidValueError: it belongs to another stream.
-        """
-        found = state_dict.get("stream")
-        if found != self.config.identifier:
-            raise InvalidValueError(f"state: expected one of {self.config.identifier}, found one of {found}")
-        return super().load_state_dict(state_dict)
+    def _started(self) -> dict[str, Any]:
+        """The state to go on from and to keep up to date."""
+        if self._state_dict is None:
+            return {"samples": 0}
+        found = self._state_dict["stream"]
+        if found != self._name:
+            raise InvalidValueError(f"state: expected one of {self._name}, found one of {found}")
+        return self._state_dict
 
     def _iter_arrow(self) -> Iterator[tuple[str, pa.Table]]:
-        state: dict[str, Any] = self._state_dict or {"samples": 0}
+        state = self._started()
         for key, _, after, table in self._blocks(state["samples"]):
             state["samples"] = after
             yield key, table
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
         formatter = PythonFormatter()
-        state: dict[str, Any] = self._state_dict or {"samples": 0}
+        state = self._started()
         for key, before, after, table in self._blocks(state["samples"]):
             batch = formatter.format_batch(table)
             for number in range(len(table)):
@@ -174,7 +174,7 @@ class StreamExamples(_BaseExamplesIterable):
     def _with_shards(self, shards: Any) -> StreamExamples:
         other = copy.copy(self)
         other._shards = shards
-        other._state_dict = None  # type: ignore[assignment]
+        other._state_dict = None
         return other
 
     def shuffle_data_sources(self, generator: np.random.Generator) -> StreamExamples:

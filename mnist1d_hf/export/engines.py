@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -92,6 +93,7 @@ def on_ray(address: str | None = None) -> Engine:
     def engine(plan: ShardPlan, place: str, numbers: list[int]) -> Iterator[tuple[int, str]]:
         with _cluster(address):
             ray.data.DataContext.get_current().enable_progress_bars = False
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
 
             def write(row: dict[str, Any]) -> dict[str, Any]:
                 number, digest = ensure_shard(plan, place, int(row["number"]))
@@ -119,6 +121,17 @@ def _cause(error: BaseException, place: str) -> UserError:
     return OutputError(f"{place}: the cluster gave up: {lines[-1] if lines else type(error).__name__}")
 
 
+def _require_reachable(address: str | None) -> None:
+    """Ray itself would try for minutes and then end the process."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise OutputError(f"engine ray: no cluster at {address}: {error}") from None
+
+
 @contextlib.contextmanager
 def _cluster(address: str | None) -> Iterator[None]:
     import ray
@@ -126,6 +139,7 @@ def _cluster(address: str | None) -> Iterator[None]:
     if ray.is_initialized():  # the caller's own
         yield
         return
+    _require_reachable(address)
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:

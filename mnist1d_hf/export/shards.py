@@ -219,7 +219,7 @@ def rebuild_damaged(output: Any, progress: Callable[[str], object] | None = None
         plan = ShardPlan.from_json(store.read(PLAN).decode())
     except OutputError as error:
         raise OutputError(f"{store}: {error}; build the folder again with --overwrite") from None
-    for name in damaged:
+    for name in sorted(damaged, key=lambda name: name == CARD):  # the card last: it states sizes
         if progress is not None:
             progress(name)
         data = _file(store, plan, name)
