@@ -298,8 +298,18 @@ def demo(
             advance(1)
     columns = ("name", "train", "test", "first load", "again", "to_numpy", "SHA-256")
     _print_table('load_dataset("mnist1d", configuration)', columns, rows, right=range(1, 6))
+    _stream_rate(1000)
+    count = 200_000
+    console.print(
+        f"The stream, sample(range({count:,})): {_stream_rate(count):,.0f} samples a second in this process",
+        highlight=False,
+    )
     figure = plots.save(plots.plot_overview(), output / "mnist1d.png")
     console.print(f"Figure: {figure}", soft_wrap=True, highlight=False)
+
+
+def _stream_rate(count: int) -> float:
+    return count / _timed(lambda: mnist1d_hf.sample(range(count)))[0]
 
 
 def _demo_row(name: str, cache_dir: str | None) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
 import argparse
 import dataclasses
 import importlib.metadata
+import multiprocessing
 import platform
 import statistics
 import subprocess
@@ -26,10 +27,12 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import torch.utils.data
 from rich.console import Console
 from rich.progress import track
 
@@ -38,6 +41,7 @@ from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.data.schema import Mnist1dBuilderConfig
 from mnist1d_hf.export.whole import export
 
+T = TypeVar("T")
 README = Path(__file__).resolve().parents[1] / "README.md"
 START, END = "<!-- benchmark: made by scripts/benchmark.py --update-readme -->", "<!-- end of benchmark -->"
 CASES: list[dict[str, object]] = [
@@ -58,9 +62,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="counted pairs for each row (default 5)")
     parser.add_argument("--update-readme", action="store_true", help="put the tables into README.md")
     options = parser.parse_args()
-    text = "\n\n".join(
-        [machine(), generator_table(options.pairs), stream_table(options.pairs), loading_table(options.pairs)]
-    )
+    tables = (generator_table, stream_table, loading_table, build_table)
+    text = "\n\n".join([machine(), *(table(options.pairs) for table in tables)])
     print(text)
     if options.update_readme:
         before, rest = README.read_text(encoding="utf-8").split(START)
@@ -85,7 +88,7 @@ def generator_table(pairs: int) -> str:
     from mnist1d.data import make_dataset as original
 
     rows = []
-    for arguments in track(CASES, "generator", console=Console(stderr=True), transient=True):
+    for arguments in progress(CASES, "generator"):
         config = mnist1d_hf.GeneratorConfig(**arguments)  # type: ignore[arg-type]
         args = get_dataset_args()
         for key, value in dataclasses.asdict(config).items():
@@ -105,6 +108,11 @@ def generator_table(pairs: int) -> str:
     )
 
 
+def progress(items: Sequence[T], name: str) -> Iterable[T]:
+    """The items, with a bar on the terminal."""
+    return track(items, name, console=Console(stderr=True), transient=True)
+
+
 def paired(ours: Callable[[], object], theirs: Callable[[], object], pairs: int) -> tuple[list[float], list[float]]:
     """Seconds of both, in turn, after one run of each that does not count."""
     times: tuple[list[float], list[float]] = ([], [])
@@ -117,18 +125,95 @@ def paired(ours: Callable[[], object], theirs: Callable[[], object], pairs: int)
     return times
 
 
+STREAM_SAMPLES = 500_000
+BATCH = 256
+
+
 def stream_table(pairs: int) -> str:
-    """Samples per second of the random-access generator beside the paper's, one process, one thread."""
+    """Samples per second of the stream in several ways, each beside another in turn."""
     from mnist1d.data import get_dataset_args
     from mnist1d.data import make_dataset as original
 
-    count = 500_000
     args = get_dataset_args()
-    ours, theirs = paired(lambda: mnist1d_hf.sample(range(count)), lambda: original(args), pairs)
-    speeds = [count / seconds for seconds in ours], [args.num_samples / seconds for seconds in theirs]
-    ratio = statistics.median(a / b for a, b in zip(*speeds, strict=True))
-    row = ("`sample(range(500_000))`", *(f"{statistics.median(values):,.0f}" for values in speeds), f"{ratio:.0f}")
-    return markdown_table(("random access, one thread", "samples/s", "samples/s of `mnist1d`", "ratio"), [row])
+    count = STREAM_SAMPLES
+    signals, labels = (torch.from_numpy(array) for array in mnist1d_hf.sample(range(count)))
+    loader = torch.utils.data.DataLoader(
+        mnist1d_hf.stream(num_samples=count).with_format("arrow").batch(BATCH),
+        batch_size=None,
+        collate_fn=mnist1d_hf.to_torch,
+    )
+
+    def one() -> None:
+        mnist1d_hf.sample(range(count))
+
+    def loaded() -> None:
+        assert sum(len(label) for _, label in loader) == count
+
+    def sliced() -> None:
+        for start in range(0, count, BATCH):
+            _ = signals[start : start + BATCH], labels[start : start + BATCH]
+
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+
+        def two() -> None:
+            pool.map(sample_part, (0, 1), chunksize=1)
+
+        cases = (
+            ("`sample`, one thread", one, count, "`mnist1d`", lambda: original(args), args.num_samples),
+            ("`sample`, two processes", two, 2 * count, "one process", one, count),
+            (f"`stream` through a `DataLoader`, batches of {BATCH}", loaded, count, "`sample`", one, count),
+            (f"slices of {BATCH} of tensors in memory", sliced, count, "`sample`", one, count),
+        )
+        rows = []
+        for name, function, made, other_name, other, other_made in progress(cases, "stream"):
+            ours, theirs = paired(function, other, pairs)
+            ratio = statistics.median(made / a * b / other_made for a, b in zip(ours, theirs, strict=True))
+            speeds = f"{made / statistics.median(ours):,.0f}", f"{other_made / statistics.median(theirs):,.0f}"
+            rows.append(
+                (name, speeds[0], f"{other_name}: {speeds[1]}", f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}")
+            )
+    return markdown_table(("the stream", "samples/s", "beside it", "ratio"), rows)
+
+
+def sample_part(number: int) -> int:
+    """One of two equal parts, for a process of its own; the samples themselves stay there."""
+    return len(mnist1d_hf.sample(range(number * STREAM_SAMPLES, (number + 1) * STREAM_SAMPLES))[0])
+
+
+BUILDS = ((2_000_000, 1), (2_000_000, 2), (20_000_000, 2))
+
+
+def build_table(pairs: int) -> str:  # noqa: ARG001
+    """Time and memory of `mnist1d-hf build --config stream`, each once."""
+    rows = []
+    for count, processes in progress(BUILDS, "builds"):
+        with tempfile.TemporaryDirectory() as folder:
+            command = ["build", "--config", "stream", "--num-samples", str(count), "--num-proc", str(processes)]
+            started = time.perf_counter()
+            peak = peak_of_tree([sys.executable, "-m", "mnist1d_hf.cli", *command, "--output", f"{folder}/stream"])
+            spent = time.perf_counter() - started
+        rows.append((f"{count:,}", str(processes), f"{spent:.1f} s", f"{count / spent:,.0f}", f"{peak:.0f} MB"))
+    columns = ("`build --config stream`", "processes", "time", "samples/s", "peak memory of a process")
+    return markdown_table(columns, rows)
+
+
+def peak_of_tree(command: list[str]) -> float:
+    """Megabytes at most resident in any one process of a command and its children."""
+    peaks: dict[int, float] = {}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as root:
+        while root.poll() is None:
+            for process in (root.pid, *children(root.pid)):
+                lines = [line for line in _lines(f"/proc/{process}/status") if line.startswith("VmHWM")]
+                peaks[process] = max(peaks.get(process, 0.0), *(int(line.split()[1]) * 1024e-6 for line in lines), 0.0)
+            time.sleep(0.02)
+        assert root.returncode == 0
+    return max(peaks.values())
+
+
+def children(process: int) -> list[int]:
+    """The processes that this one has started."""
+    text = " ".join(_lines(f"/proc/{process}/task/{process}/children"))
+    return [int(number) for number in text.split()]
 
 
 def seconds(function: Callable[[], object], runs: int) -> float:
@@ -176,7 +261,7 @@ def loading_table(pairs: int) -> str:
 
         cold: tuple[list[float], list[float]] = ([], [])
         warm: tuple[list[float], list[float]] = ([], [])
-        for number in track(range(pairs), "loading", console=Console(stderr=True), transient=True):
+        for number in progress(range(pairs), "loading"):
             for path, first, second in (("mnist1d", cold[0], warm[0]), (parquet, cold[1], warm[1])):
                 code = load(path, f"{folder}/{Path(path).name}-{number}")
                 first.append(in_new_process(code))

@@ -57,7 +57,7 @@ def test_build_takes_every_argument(run):
         *("--final-seq-length", 32, "--seed", 9, "--dtype", "float64", "--latents"),
     )
     assert code == 0, errors
-    assert "100 training and 100 test samples" in out
+    assert "100 train and 100 test samples" in out
     card = Path("out/README.md").read_text()
     for text in ("`(30, 50)`", "`13`", "`0.5`", "length: 32", "float64", "| `shuffle_seq` | `False` |", "name: shear"):
         assert text in card

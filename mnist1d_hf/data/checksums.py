@@ -13,6 +13,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from mnist1d_hf.data.stream import VALUES_VERSION
+
 Checksums = dict[str, dict[str, str]]  # split -> column -> hexadecimal digest
 
 CHECKSUMS: dict[str, Checksums] = {
@@ -59,7 +61,8 @@ CHECKSUMS: dict[str, Checksums] = {
 }
 
 # Names the bits that the builder makes: a cache from an algorithm that made other bits is never read.
-ALGORITHM_HASH = hashlib.sha256(json.dumps(["columns x label 1", CHECKSUMS], sort_keys=True).encode()).hexdigest()
+_ALGORITHMS = ["columns x label 1", CHECKSUMS, VALUES_VERSION]
+ALGORITHM_HASH = hashlib.sha256(json.dumps(_ALGORITHMS, sort_keys=True).encode()).hexdigest()
 
 
 def checksum(array: NDArray[Any], column: str) -> str:
