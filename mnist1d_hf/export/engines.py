@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
-import os
-import signal
 import socket
-import threading
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -18,6 +14,7 @@ from mnist1d_hf.data.config import check_integer
 from mnist1d_hf.errors import OutputError, UserError
 from mnist1d_hf.export.plan import ShardPlan
 from mnist1d_hf.export.shards import Engine, ensure_shard
+from mnist1d_hf.processes import process_pool
 
 
 def in_this_process(plan: ShardPlan, place: str, numbers: list[int]) -> Iterator[tuple[int, str]]:
@@ -40,37 +37,20 @@ def on_this_machine(num_proc: Any = 1) -> Engine:
         return in_this_process
 
     def engine(plan: ShardPlan, place: str, numbers: list[int]) -> Iterator[tuple[int, str]]:
-        context = multiprocessing.get_context("spawn")
-        workers = min(count, len(numbers))
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
         try:
-            waiting = {pool.submit(ensure_shard, plan, place, number) for number in numbers}
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
+            with process_pool(min(count, len(numbers))) as pool:
+                waiting = {pool.submit(ensure_shard, plan, place, number) for number in numbers}
+                while waiting:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
         except BrokenProcessPool:
             raise OutputError(
                 f"{place}: a process ended suddenly (out of memory?); finished shards are kept, "
                 f"the same command goes on from there"
             ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     return engine
-
-
-def _end_with_parent() -> None:
-    """A worker ends when its parent does, even by SIGKILL, and leaves Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def on_ray(address: str | None = None) -> Engine:

@@ -1,0 +1,68 @@
+"""Worker processes that end with their parent."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+# Memory that was given back stays with the process: numerical work asks for the same sizes again and again, and the
+# system takes long to hand out fresh pages. Read by glibc when a process starts; elsewhere it means nothing.
+_TUNABLES = "glibc.malloc.trim_threshold=2000000000:glibc.malloc.mmap_threshold=33554432:glibc.malloc.top_pad=268435456"
+
+
+@contextlib.contextmanager
+def process_pool(
+    workers: int,
+    initializer: Callable[..., None] | None = None,
+    arguments: tuple[Any, ...] = (),
+    numerical: bool = False,
+) -> Iterator[ProcessPoolExecutor]:
+    """A pool of fresh processes. Each ends when its parent does, even by SIGKILL, and leaves Ctrl-C to it.
+
+    Args:
+        workers: how many.
+        initializer, arguments: called first in each.
+        numerical: let them keep their memory (see above); they also take one thread each, since they share the cores.
+    """
+    context = multiprocessing.get_context("spawn")
+    with _environment({"GLIBC_TUNABLES": _TUNABLES, "OMP_NUM_THREADS": "1"} if numerical else {}):
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(initializer, arguments))
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+    if initializer is not None:
+        initializer(*arguments)

@@ -1,0 +1,1 @@
+"""Training: arrays and a recipe in, weights and evidence out."""

@@ -1,0 +1,216 @@
+"""Many seeds of a recipe at once. Each member has its own initialisation, batches and held-out part.
+
+Members never influence one another: what a seed gives does not depend on which others are trained beside it, up to
+the rounding of sums in another order. One seed is a population of one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
+from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
+from mnist1d_hf.training.recipe import Recipe
+from mnist1d_hf.training.stacked import member_state, set_generators, stack
+
+_EVALUATED = 500  # samples of each member that are evaluated at a time
+
+
+@dataclasses.dataclass
+class Arrays:
+    """A dataset as arrays: signals float32 (n, length), labels int64 (n,)."""
+
+    x: NDArray[Any]
+    label: NDArray[Any]
+    x_test: NDArray[Any]
+    label_test: NDArray[Any]
+
+
+@dataclasses.dataclass
+class Member:
+    """What one seed gave. Accuracies are shares; `history` holds (step, accuracy) along the way.
+
+    Attributes:
+        seed: of initialisation, batches, held-out part and augmentation.
+        step: whose weights were kept, counted from 1.
+        validation: accuracy of these on the held-out part; None without one.
+        test: accuracy of these on the test split, read once.
+        diverged: whether the loss was ever not finite.
+        history: accuracy on the held-out part by step; on the test split where the recipe watches it.
+    """
+
+    seed: int
+    step: int
+    validation: float | None
+    test: float
+    diverged: bool
+    history: list[tuple[int, float]]
+
+
+class Population:
+    """Training of some seeds of a recipe, step by step.
+
+    Args:
+        recipe: what to do.
+        seeds: one member each.
+        arrays: the data.
+        device: where to train.
+    """
+
+    def __init__(self, recipe: Recipe, seeds: Sequence[int], arrays: Arrays, device: str = "cpu") -> None:
+        self.recipe, self.seeds, self.device = recipe, list(seeds), torch.device(device)
+        self.x, self.label, self.x_test, self.label_test = (
+            torch.from_numpy(np.array(array)).to(self.device)
+            for array in (arrays.x, arrays.label, arrays.x_test, arrays.label_test)
+        )
+        self.network = stack([initial_network(recipe, seed) for seed in self.seeds]).to(self.device)
+        self.generators = [torch.Generator().manual_seed(2**32 + seed) for seed in self.seeds]
+        set_generators(self.network, self.generators)
+        self.kept, self.held_out = self._parts()
+        self.optimizer = _optimizer(recipe, self.network.parameters())
+        self.step = 0
+        self.order = torch.empty(len(self.seeds), 0, dtype=torch.long)
+        self.history: list[list[float]] = []  # of each evaluation: step, and the accuracy of each member
+        self.best = torch.full((len(self.seeds),), -1.0)
+        self.best_step = torch.zeros(len(self.seeds), dtype=torch.long)
+        self.best_state: dict[str, Tensor] = {}
+        self.finite = torch.ones(len(self.seeds), dtype=torch.bool)
+
+    def _parts(self) -> tuple[Tensor, Tensor]:
+        """Rows to train on and rows held out, for each member."""
+        rows = len(self.x)
+        held_out = round(self.recipe.holdout * rows)
+        orders = torch.stack(
+            [torch.randperm(rows, generator=torch.Generator().manual_seed(2**33 + seed)) for seed in self.seeds]
+        )
+        if not held_out:
+            return torch.arange(rows).expand(len(self.seeds), rows), orders[:, :0]
+        return orders[:, held_out:].sort(dim=1).values, orders[:, :held_out].sort(dim=1).values
+
+    def run(self, until: int | None = None, progress: Callable[[int], object] | None = None) -> None:
+        """Train up to a step, by default the last one."""
+        until = self.recipe.steps if until is None else min(until, self.recipe.steps)
+        self.network.train()
+        while self.step < until:
+            self._train_step()
+            if self.step % self.recipe.eval_every == 0 or self.step == self.recipe.steps:
+                self._evaluate()
+            if progress is not None:
+                progress(len(self.seeds))
+
+    def _train_step(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate(self.step)
+        rows = self._next_rows()
+        x, label = self.x[rows.to(self.device)], self.label[rows.to(self.device)]
+        if self.recipe.augmentation is not None:
+            x = self.recipe.augmentation(x, self.generators)
+        logits = self.network(x)
+        losses = functional.cross_entropy(
+            logits.flatten(0, 1), label.flatten(), reduction="none", label_smoothing=self.recipe.label_smoothing
+        )
+        per_member = losses.view(label.shape).mean(1)
+        self.optimizer.zero_grad(set_to_none=True)
+        per_member.sum().backward()
+        self.optimizer.step()
+        self.finite &= per_member.detach().isfinite().cpu()
+        self.step += 1
+
+    def _next_rows(self) -> Tensor:
+        """Rows of the next batch of each member."""
+        size = self.recipe.batch_size
+        if not self.recipe.shuffle:
+            places = torch.arange(self.step * size, (self.step + 1) * size) % self.kept.shape[1]
+            return self.kept[:, places]
+        if self.order.shape[1] < size:  # a new epoch; what is left over of the last one is not used
+            count = self.kept.shape[1]
+            fresh = torch.stack([torch.randperm(count, generator=generator) for generator in self.generators])
+            self.order = self.kept.gather(1, fresh)
+        rows, self.order = self.order[:, :size], self.order[:, size:]
+        return rows
+
+    def _evaluate(self) -> None:
+        self.network.eval()
+        if self.recipe.watch_test or self.recipe.holdout:
+            watched = self._test() if self.recipe.watch_test else self._validation()
+            self.history.append([self.step, *watched.tolist()])
+        if self.recipe.select == "best":
+            self._keep_best(watched)
+        self.network.train()
+
+    def _keep_best(self, validation: Tensor) -> None:
+        better = (validation > self.best) & self.finite
+        self.best = torch.where(better, validation, self.best)
+        self.best_step[better] = self.step
+        chosen = better.to(self.device)
+        for name, values in self.network.state_dict().items():
+            if name not in self.best_state:
+                self.best_state[name] = values.clone()
+            self.best_state[name][chosen] = values[chosen]
+
+    def _validation(self) -> Tensor:
+        rows = self.held_out.to(self.device)
+        return self._accuracy(self.x[rows], self.label[rows])
+
+    def _test(self) -> Tensor:
+        shape = (len(self.seeds), -1)
+        return self._accuracy(self.x_test.expand(*shape, -1), self.label_test.expand(*shape))
+
+    @torch.no_grad()
+    def _accuracy(self, x: Tensor, label: Tensor) -> Tensor:
+        """Share of correct answers of each member."""
+        parts = zip(x.split(_EVALUATED, dim=1), label.split(_EVALUATED, dim=1), strict=True)
+        return sum((self.network(part).argmax(-1) == truth).sum(1) for part, truth in parts).cpu() / label.shape[1]
+
+    def finish(self) -> tuple[list[Member], list[dict[str, Tensor]]]:
+        """The members' results, and their weights as state dicts of single models."""
+        if self.recipe.select == "best" and self.best_state:
+            self.network.load_state_dict(self.best_state)
+        self.network.eval()
+        test = self._test()
+        validation = self._validation() if self.recipe.holdout else None
+        members = []
+        for number, seed in enumerate(self.seeds):
+            best = self.recipe.select == "best"
+            members.append(
+                Member(
+                    seed=seed,
+                    step=int(self.best_step[number]) if best else self.step,
+                    validation=None if validation is None else float(validation[number]),
+                    test=float(test[number]),
+                    diverged=not bool(self.finite[number]),
+                    history=[(int(row[0]), row[1 + number]) for row in self.history],
+                )
+            )
+        states = [
+            {f"network.{name}": values.cpu() for name, values in member_state(self.network, number).items()}
+            for number in range(len(self.seeds))
+        ]
+        return members, states
+
+
+def initial_network(recipe: Recipe, seed: int) -> nn.Module:
+    """The network of a seed before training. The global state of torch's random numbers is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Mnist1dForSequenceClassification(network_config(recipe.network)).network
+
+
+def network_config(arguments: Mapping[str, Any]) -> Mnist1dConfig:
+    """The configuration of a recipe's network."""
+    return Mnist1dConfig(
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
+    )
+
+
+def _optimizer(recipe: Recipe, parameters: Any) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)

@@ -1,0 +1,95 @@
+"""What a training run is: network, data, optimiser, and how the weights are chosen. Frozen, so that a name means it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from mnist1d_hf.errors import InvalidValueError
+from mnist1d_hf.training.augmentation import Augmentation
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Hyperparameters of a training run, one name for all of them.
+
+    Attributes:
+        name: what it is called.
+        network: arguments of `Mnist1dConfig`.
+        data: the configuration of the dataset, "default", "shuffled", "large-40k" ...; "stream": fresh samples.
+        steps: optimiser steps.
+        batch_size: samples a step.
+        learning_rate: of the optimiser, at its highest.
+        optimizer: "adam", or "adamw" (decoupled weight decay).
+        schedule: "constant", or "cosine" (to zero, after a linear rise over the first twentieth).
+        weight_decay: of the optimiser.
+        label_smoothing: share of the target that goes to all classes alike.
+        shuffle: batches from a new order in each epoch; else in the stored order.
+        holdout: share of the training split held out, drawn by each seed; 0 for none.
+        select: "final" for the last step; "best" for the step with the best accuracy on the held-out part.
+        eval_every: steps between evaluations.
+        augmentation: of the training signals; None for none.
+        watch_test: record the accuracy on the test split along the way (the paper's protocol); never used to choose.
+        reach: the accuracy on the test split that it is to reach, in percent; None if nothing is known.
+        source: where the protocol or the figure comes from.
+    """
+
+    name: str
+    network: Mapping[str, Any]
+    steps: int
+    data: str = "default"
+    batch_size: int = 100
+    learning_rate: float = 1e-2
+    optimizer: str = "adam"
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    shuffle: bool = True
+    holdout: float = 0.1
+    select: str = "best"
+    eval_every: int = 250
+    augmentation: Augmentation | None = None
+    watch_test: bool = False
+    reach: float | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "network", MappingProxyType(dict(self.network)))
+        for field, legal in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("select", SELECTIONS)):
+            if getattr(self, field) not in legal:
+                raise InvalidValueError(f"{field}: expected one of {', '.join(legal)}, found {getattr(self, field)!r}")
+        if self.select == "best" and not self.holdout:
+            raise InvalidValueError(
+                "select: the best step is chosen on held-out data; give a holdout, or select='final'"
+            )
+
+    def __reduce__(self) -> Any:  # a mapping proxy cannot be pickled
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return _restore, ({**fields, "network": dict(self.network)},)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it in plain types, for files."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        augmentation = None if self.augmentation is None else dataclasses.asdict(self.augmentation)
+        return {**values, "network": dict(self.network), "augmentation": augmentation}
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, 0 .. steps - 1."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        rise = max(1, self.steps // 20)
+        if step < rise:
+            return self.learning_rate * (step + 1) / rise
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise)))
+
+
+OPTIMIZERS = ("adam", "adamw")
+SCHEDULES = ("constant", "cosine")
+SELECTIONS = ("final", "best")
+
+
+def _restore(values: dict[str, Any]) -> Recipe:
+    return Recipe(**values)

@@ -1,0 +1,238 @@
+"""Many models of one architecture as one: every layer holds the parameters of all members along a first axis.
+
+`stack` copies one model and swaps its layers for stacked ones. What lies between the layers is the model's own code,
+which works on the last axes only, so tensors are (members, batch, ...) where a single model has (batch, ...).
+
+Convolutions are matrix products over all members at once. Inside they keep (members, channels, length, batch): there
+the product runs along length and batch, the long axes, which is where matrix libraries are fast, and to shift a signal
+is to skip whole rows of the batch.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
+from mnist1d_hf.training.stacked_base import Stacked
+from mnist1d_hf.training.stacked_gru import StackedGRU
+
+
+class StackedLinear(Stacked):
+    """`nn.Linear` for (members, batch, features)."""
+
+    bias: Tensor | None
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.reshape(self.members, -1, x.shape[-1])
+        weight = self.weight.transpose(1, 2)
+        y = torch.bmm(flat, weight) if self.bias is None else torch.baddbmm(self.bias[:, None], flat, weight)
+        return y.view(*x.shape[:-1], -1)
+
+
+class StackedPReLU(Stacked):
+    """`nn.PReLU` with one slope for (members, ...)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        slope = self.weight.view(self.members, *[1] * (x.dim() - 1))
+        return torch.where(x >= 0, x, slope * x)
+
+
+class StackedLayerNorm(Stacked):
+    """`nn.LayerNorm` for (members, batch, ...)."""
+
+    def __init__(self, layers: Sequence[nn.LayerNorm]) -> None:
+        super().__init__(layers)
+        self.shape, self.eps = layers[0].normalized_shape, layers[0].eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.layer_norm(x, self.shape, eps=self.eps)
+        shape = (self.members, *[1] * (x.dim() - 1 - len(self.shape)), *self.shape)
+        return y * self.weight.view(shape) + self.bias.view(shape)
+
+
+class StackedBatchNorm1d(Stacked):
+    """`nn.BatchNorm1d` for (members, batch, channels) and (members, batch, channels, length)."""
+
+    def __init__(self, layers: Sequence[nn.BatchNorm1d]) -> None:
+        super().__init__(layers)
+        if layers[0].momentum is None or not layers[0].track_running_stats or not layers[0].affine:
+            raise InvalidValueError("batch norm: expected a momentum, running statistics and weights")
+        self.momentum, self.eps = layers[0].momentum, layers[0].eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = x.permute(0, 2, 3, 1) if x.dim() == 4 else x.transpose(1, 2)
+        # Each channel of each member is a channel; what lies behind is averaged over.
+        y = functional.batch_norm(
+            inner.reshape(1, self.members * inner.shape[1], -1),
+            self.running_mean.view(-1),
+            self.running_var.view(-1),
+            self.weight.view(-1),
+            self.bias.view(-1),
+            self.training,
+            self.momentum,
+            self.eps,
+        ).view(inner.shape)
+        if self.training:
+            self.num_batches_tracked += 1
+        return y.permute(0, 3, 1, 2) if x.dim() == 4 else y.transpose(1, 2)
+
+
+class StackedDropout(Stacked):
+    """`nn.Dropout` with a source of random numbers for each member: its masks do not depend on the others."""
+
+    def __init__(self, layers: Sequence[nn.Dropout]) -> None:
+        super().__init__(layers)
+        self.p = layers[0].p
+        self.generators: list[torch.Generator] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        draws = [torch.rand(x.shape[1:], generator=generator, device=x.device) for generator in self.generators]
+        return x * (torch.stack(draws) >= self.p) / (1 - self.p)
+
+
+class StackedConv1d(Stacked):
+    """`nn.Conv1d` for (members, batch, channels, length)."""
+
+    def __init__(self, layers: Sequence[nn.Conv1d]) -> None:
+        super().__init__(layers)
+        first = layers[0]
+        if first.groups != 1:
+            raise InvalidValueError(f"groups: expected convolutions without groups, found {first.groups}")
+        if isinstance(first.padding, str) or first.padding_mode not in ("zeros", "circular"):
+            raise InvalidValueError(f"padding: expected numbers of zeros or circular, found {first.padding_mode}")
+        self.kernel, self.stride = first.kernel_size[0], first.stride[0]
+        self.dilation, self.padding = first.dilation[0], first.padding[0]
+        self.circular = first.padding_mode == "circular"
+        self._scratch = _Scratch()
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = x.permute(0, 2, 3, 1)
+        if self.circular and self.padding:
+            inner = torch.cat([inner[:, :, -self.padding :], inner, inner[:, :, : self.padding]], dim=2)
+        padding = 0 if self.circular else self.padding
+        geometry = (self.kernel, self.stride, self.dilation, padding)
+        scratch = self._scratch if self.training and torch.is_grad_enabled() else _Scratch()
+        return _Convolution.apply(inner, self.weight, self.bias, geometry, scratch).permute(0, 3, 1, 2)
+
+
+class _Scratch:
+    """Memory that a layer keeps from step to step: getting it anew from the system would take half of the time."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Tensor] = {}
+
+    def __deepcopy__(self, memo: Any) -> _Scratch:
+        return _Scratch()
+
+    def get(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        kept = self._kept.get(name)
+        if kept is None or kept.shape != shape or kept.dtype != like.dtype or kept.device != like.device:
+            kept = self._kept[name] = like.new_empty(shape)
+        return kept
+
+
+class _Convolution(torch.autograd.Function):
+    """A convolution as a matrix product: (members, channels, length, batch) in and out."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: tuple[int, ...], scratch: _Scratch
+    ) -> Tensor:
+        kernel, stride, dilation, padding = geometry
+        members, channels, length, batch = x.shape
+        out = (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+        columns = scratch.get("columns", (members, channels, kernel, out, batch), x)
+        taps = [_overlap(length, out, stride, dilation * tap - padding) for tap in range(kernel)]
+        for tap, (first, last, source) in enumerate(taps):
+            columns[:, :, tap, :first].zero_()
+            columns[:, :, tap, last:].zero_()
+            columns[:, :, tap, first:last] = x[:, :, source]
+        flat = columns.view(members, channels * kernel, out * batch)
+        matrix = weight.reshape(members, -1, channels * kernel)
+        y = torch.bmm(matrix, flat) if bias is None else torch.baddbmm(bias[:, :, None], matrix, flat)
+        ctx.save_for_backward(flat, weight)
+        ctx.shape, ctx.taps, ctx.scratch, ctx.bias = x.shape, taps, scratch, bias is not None
+        return y.view(members, -1, out, batch)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        flat, weight = ctx.saved_tensors
+        members, channels, _, batch = ctx.shape
+        out = gradient.shape[2]
+        gradient = gradient.reshape(members, weight.shape[1], -1)
+        of_weight = torch.bmm(gradient, flat.transpose(1, 2)).view_as(weight)
+        of_bias = gradient.sum(-1) if ctx.bias else None
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            matrix = weight.reshape(members, weight.shape[1], -1).transpose(1, 2)
+            parts = ctx.scratch.get("parts", (members, matrix.shape[1], gradient.shape[2]), gradient)
+            torch.bmm(matrix, gradient, out=parts)
+            parts = parts.view(members, channels, -1, out, batch)
+            of_x = gradient.new_zeros(ctx.shape)
+            for tap, (first, last, source) in enumerate(ctx.taps):
+                of_x[:, :, source] += parts[:, :, tap, first:last]
+        return of_x, of_weight, of_bias, None, None
+
+
+def _overlap(length: int, out: int, stride: int, shift: int) -> tuple[int, int, slice]:
+    """The outputs `first` to `last` whose tap lies on the signal, and the places on it."""
+    first = min(out, max(0, -(shift // stride)))
+    last = max(first, min(out, (length - 1 - shift) // stride + 1))
+    start = first * stride + shift
+    return first, last, slice(start, start + stride * (last - first - 1) + 1 if last > first else start, stride)
+
+
+_STACKED: dict[type[nn.Module], Callable[[Sequence[Any]], Stacked]] = {
+    nn.Linear: StackedLinear,
+    nn.Conv1d: StackedConv1d,
+    nn.GRU: StackedGRU,
+    nn.PReLU: StackedPReLU,
+    nn.LayerNorm: StackedLayerNorm,
+    nn.BatchNorm1d: StackedBatchNorm1d,
+    nn.Dropout: StackedDropout,
+}
+
+
+def stack(networks: Sequence[nn.Module]) -> nn.Module:
+    """One network that computes what all of these do: (members, batch, ...) in and out.
+
+    Args:
+        networks: of the same architecture; they are not changed.
+
+    Raises:
+        InvalidTypeError: a layer with parameters of a type that cannot be stacked.
+
+    >>> both = stack([nn.Sequential(nn.Linear(4, 3), nn.ReLU()) for _ in range(2)])
+    >>> both(torch.zeros(2, 5, 4)).shape
+    torch.Size([2, 5, 3])
+    """
+    made = copy.deepcopy(networks[0])
+    if type(made) in _STACKED:
+        return _STACKED[type(made)](networks)
+    for name, module in networks[0].named_modules():
+        if type(module) in _STACKED:
+            layers = [network.get_submodule(name) for network in networks]
+            made.set_submodule(name, _STACKED[type(module)](layers))
+        elif next(module.parameters(recurse=False), None) is not None:
+            raise InvalidTypeError(f"{name or 'network'}: {type(module).__name__} cannot be stacked")
+    return made
+
+
+def member_state(stacked: nn.Module, member: int) -> dict[str, Tensor]:
+    """The state dict of one member, as its single network has it."""
+    return {name: values[member].clone() for name, values in stacked.state_dict().items()}
+
+
+def set_generators(stacked: nn.Module, generators: list[torch.Generator]) -> None:
+    """Give each member's source of random numbers to the layers that need one."""
+    for module in stacked.modules():
+        if isinstance(module, StackedDropout):
+            module.generators = generators
