@@ -21,6 +21,7 @@ from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
 from mnist1d_hf.training.recipe import Recipe
 from mnist1d_hf.training.stacked import member_state, set_generators, stack
 
+_KEPT = ("order", "best", "best_step", "finite")
 _EVALUATED = 500  # samples of each member that are evaluated at a time
 
 
@@ -164,11 +165,45 @@ class Population:
         shape = (len(self.seeds), -1)
         return self._accuracy(self.x_test.expand(*shape, -1), self.label_test.expand(*shape))
 
-    @torch.no_grad()
     def _accuracy(self, x: Tensor, label: Tensor) -> Tensor:
         """Share of correct answers of each member."""
-        parts = zip(x.split(_EVALUATED, dim=1), label.split(_EVALUATED, dim=1), strict=True)
-        return sum((self.network(part).argmax(-1) == truth).sum(1) for part, truth in parts).cpu() / label.shape[1]
+        right = torch.zeros(len(self.seeds), dtype=torch.long, device=self.device)
+        with torch.no_grad():
+            for part, truth in zip(x.split(_EVALUATED, dim=1), label.split(_EVALUATED, dim=1), strict=True):
+                right += (self.network(part).argmax(-1) == truth).sum(1)
+        return right.cpu() / label.shape[1]
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything to go on from: tensors, and plain values."""
+        tensors = {f"network.{name}": values for name, values in self.network.state_dict().items()}
+        tensors |= {f"best_state.{name}": values for name, values in self.best_state.items()}
+        for number, values in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in values.items()}
+        for number, generator in enumerate(self.generators):
+            tensors[f"generator.{number}"] = generator.get_state()
+        for name in _KEPT:
+            tensors[name] = getattr(self, name)
+        return tensors, {"step": self.step, "history": self.history}
+
+    def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave, for the same recipe, seeds and data."""
+
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+        self.network.load_state_dict(under("network."))
+        self.best_state = {name: value.to(self.device) for name, value in under("best_state.").items()}
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = {}
+        for name, value in under("optimizer.").items():
+            number, _, key = name.partition(".")
+            optimizer["state"].setdefault(int(number), {})[key] = value
+        self.optimizer.load_state_dict(optimizer)
+        for number, generator in enumerate(self.generators):
+            generator.set_state(tensors[f"generator.{number}"])
+        for name in _KEPT:
+            setattr(self, name, tensors[name].clone())
+        self.step, self.history = values["step"], [list(row) for row in values["history"]]
 
     def finish(self) -> tuple[list[Member], list[dict[str, Tensor]]]:
         """The members' results, and their weights as state dicts of single models."""
