@@ -177,8 +177,8 @@ class Population:
         """Everything to go on from: tensors, and plain values."""
         tensors = {f"network.{name}": values for name, values in self.network.state_dict().items()}
         tensors |= {f"best_state.{name}": values for name, values in self.best_state.items()}
-        for number, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": value for name, value in values.items()}
+        for place, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{place}.{name}": value for name, value in moments.items()}
         for number, generator in enumerate(self.generators):
             tensors[f"generator.{number}"] = generator.get_state()
         for name in _KEPT:
@@ -196,8 +196,8 @@ class Population:
         optimizer = self.optimizer.state_dict()
         optimizer["state"] = {}
         for name, value in under("optimizer.").items():
-            number, _, key = name.partition(".")
-            optimizer["state"].setdefault(int(number), {})[key] = value
+            place, _, key = name.partition(".")
+            optimizer["state"].setdefault(int(place), {})[key] = value
         self.optimizer.load_state_dict(optimizer)
         for number, generator in enumerate(self.generators):
             generator.set_state(tensors[f"generator.{number}"])

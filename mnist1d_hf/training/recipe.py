@@ -33,6 +33,7 @@ class Recipe:
         eval_every: steps between evaluations.
         augmentation: of the training signals; None for none.
         watch_test: record the accuracy on the test split along the way (the paper's protocol); never used to choose.
+        seeds: how many seeds, from 0 on, the baseline has.
         reach: the accuracy on the test split that it is to reach, in percent; None if nothing is known.
         source: where the protocol or the figure comes from.
     """
@@ -53,6 +54,7 @@ class Recipe:
     eval_every: int = 250
     augmentation: Augmentation | None = None
     watch_test: bool = False
+    seeds: int = 20
     reach: float | None = None
     source: str = ""
 

@@ -24,7 +24,7 @@ from mnist1d_hf.processes import process_pool
 from mnist1d_hf.training.population import Arrays, Member, Population
 from mnist1d_hf.training.recipe import Recipe
 
-GROUP = 20  # members trained as one network: more do not fit into a processor's caches
+GROUP = 10  # members trained as one network: more do not fit into a processor's caches
 _SECONDS = 30  # between two checkpoints of a group
 _PLAN = "run.json"
 

@@ -163,7 +163,7 @@ class _Convolution(torch.autograd.Function):
         return y.view(members, -1, out, batch)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         flat, weight = ctx.saved_tensors
         members, channels, _, batch = ctx.shape
         out = gradient.shape[2]

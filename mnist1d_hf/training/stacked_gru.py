@@ -71,7 +71,7 @@ class _Recurrence(torch.autograd.Function):
         return states[1:]
 
     @staticmethod
-    def backward(ctx: Any, of_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, of_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         states, gates, own, weight = ctx.saved_tensors
         hidden = states.shape[-1]
         reset, update, new = gates.split(hidden, dim=-1)

@@ -1,0 +1,1 @@
+"""Networks for MNIST-1D: a configuration, a `PreTrainedModel`, a pipeline."""

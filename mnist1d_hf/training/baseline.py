@@ -1,0 +1,81 @@
+"""A baseline: the folder with the shipped weights of a recipe and the evidence of all its seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from mnist1d_hf.data.checksums import measure
+from mnist1d_hf.data.schema import VERSION
+from mnist1d_hf.errors import OutputError
+from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
+from mnist1d_hf.training.population import Arrays, Member, network_config
+from mnist1d_hf.training.runs import Run
+from mnist1d_hf.training.statistics import summarize
+
+RESULTS = "results.json"
+
+
+def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> Path:
+    """Write config.json, model.safetensors and results.json of a run.
+
+    Args:
+        run: with all its seeds.
+        arrays: the data that it was trained on.
+        folder: the baseline's; files of these names are replaced.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    place = Path(folder)
+    number = shipped(run)
+    model = Mnist1dForSequenceClassification(network_config(run.recipe.network))
+    model.load_state_dict(run.states[number])
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        model.save_pretrained(place)
+        text = to_text(results(run, arrays, model.num_parameters()))
+        (place / RESULTS).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{place}: cannot be written: {error.strerror or error}") from error
+    return place
+
+
+def shipped(run: Run) -> int:
+    """Which member ships: the best on held-out data; where nothing is held out the first seed. Never by test data."""
+    if not run.recipe.holdout:
+        return 0
+    scores = [-1.0 if member.diverged else member.validation or 0.0 for member in run.members]
+    return scores.index(max(scores))
+
+
+def results(run: Run, arrays: Arrays, parameters: int) -> dict[str, Any]:
+    """All that is known of a run: recipe, data, each seed's row, and what follows from the rows."""
+    number = shipped(run)
+    made = {"train": (arrays.x, arrays.label), "test": (arrays.x_test, arrays.label_test)}
+    return {
+        "recipe": run.recipe.to_dict(),
+        "parameters": parameters,
+        "data": {"configuration": run.recipe.data, "version": str(VERSION), "sha256": measure(made)},
+        "test_accuracy": summarize([member.test for member in run.members])._asdict(),
+        "best_reading": _best_reading(run.members) if run.recipe.watch_test else None,
+        "diverged": [member.seed for member in run.members if member.diverged],
+        "shipped": {"seed": run.members[number].seed, "test": run.members[number].test}
+        | {"validation": run.members[number].validation, "step": run.members[number].step},
+        "members": [dataclasses.asdict(member) for member in run.members],
+    }
+
+
+def _best_reading(members: list[Member]) -> dict[str, Any]:
+    """What the best reading of the test split along the way would have been: chosen on the test data, so too good."""
+    return summarize([max(accuracy for _, accuracy in member.history) for member in members])._asdict()
+
+
+def to_text(found: dict[str, Any]) -> str:
+    """JSON to be read by people too: one line for each seed."""
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in found["members"])
+    head = json.dumps({**found, "members": []}, indent=1)
+    return head.replace('"members": []', f'"members": [\n{rows}\n ]')

@@ -1,0 +1,61 @@
+#!/usr/bin/env python
+"""Train the bundled baselines from nothing: all seeds of each recipe, weights and evidence.
+
+    .venv/bin/python scripts/train_baselines.py              # every recipe
+    .venv/bin/python scripts/train_baselines.py cnn mlp      # some
+
+An interrupted run goes on where it was: what is finished is kept in --work-dir.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mnist1d_hf.errors import UserError
+from mnist1d_hf.training.baseline import write_baseline
+from mnist1d_hf.training.data import load_arrays
+from mnist1d_hf.training.recipes import RECIPES, find_recipe
+from mnist1d_hf.training.runs import train
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="recipes (default: all)", metavar="NAME")
+    parser.add_argument("--output", type=Path, default=ROOT / "mnist1d_hf" / "models" / "pretrained", help="folder")
+    parser.add_argument("--work-dir", type=Path, default=ROOT / ".runs", help="for checkpoints (default .runs)")
+    parser.add_argument("--num-proc", type=int, help="processes (default: one for each core)")
+    options = parser.parse_args()
+    for recipe in [find_recipe(name) for name in options.names or RECIPES]:
+        started = time.perf_counter()
+        arrays = load_arrays(recipe.data)
+        columns = (TextColumn(recipe.name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(recipe.name, total=recipe.steps * recipe.seeds)
+            run = train(
+                recipe,
+                range(recipe.seeds),
+                arrays,
+                options.work_dir / recipe.name,
+                num_proc=options.num_proc,
+                progress=lambda count, bar=bar, task=task: bar.advance(task, count),
+            )
+        folder = write_baseline(run, arrays, options.output / recipe.name)
+        tests = [100 * member.test for member in run.members]
+        mean = sum(tests) / len(tests)
+        print(f"{folder.name}: {mean:.2f} % over {len(tests)} seeds, {time.perf_counter() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        print(f"train_baselines.py: {error}", file=sys.stderr)
+        sys.exit(2)
