@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import datasets
 import pyarrow as pa
+from datasets.builder import Key
 from datasets.fingerprint import Hasher
 from datasets.table import table_cast
 from datasets.utils import tqdm as hf_tqdm
@@ -33,14 +34,6 @@ from mnist1d_hf.data.schema import (
 from mnist1d_hf.data.stream import BLOCK
 from mnist1d_hf.data.templates import Templates
 from mnist1d_hf.errors import InvalidValueError
-
-try:
-    from datasets.builder import Key
-except ImportError:  # before datasets 4.8.5
-
-    def Key(shard: int, batch: int) -> str:  # noqa: N802
-        return f"{shard}_{batch}"
-
 
 _NUM_SHARDS = 40  # divisible by 1, 2, 4, 5, 8, 10: equal shares for the usual numbers of workers
 _TABLE_ROWS = 200 * BLOCK  # rows of the largest table handed to the writer: small datasets stay in one Arrow chunk

@@ -47,6 +47,8 @@ class Mnist1dConfig(PretrainedConfig):
 
     model_type = "mnist1d"
 
+    id2label: dict[int, str] | dict[str, str] | None = None
+    label2id: dict[str, int] | dict[str, str] | None = None
     architecture: str = "cnn"
     sequence_length: int = 40
     widths: list[int] | None = None
@@ -68,8 +70,9 @@ class Mnist1dConfig(PretrainedConfig):
             count = kwargs.pop("num_labels", 10)
             if isinstance(count, bool) or not isinstance(count, int) or count < 2:
                 raise ValueError(f"num_labels: expected an integer of at least 2, found {count!r}")
-            self.id2label = {number: str(number) for number in range(count)}
-            self.label2id = {name: number for number, name in self.id2label.items()}
+            names = [str(number) for number in range(count)]
+            self.id2label = dict(enumerate(names))
+            self.label2id = {name: number for number, name in enumerate(names)}
         elif kwargs.get("num_labels", len(self.id2label)) != len(self.id2label):
             raise ValueError(f"num_labels: {kwargs['num_labels']}, but id2label has {len(self.id2label)} names")
         if self.architecture in _WIDTHS:
