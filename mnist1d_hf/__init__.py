@@ -1,10 +1,11 @@
 """MNIST-1D in the Hugging Face ecosystem.
 
 Importing this package lets `datasets.load_dataset("mnist1d")` find the builder; it loads neither torch nor
-transformers.
+transformers. The names of the models load them when they are first used.
 """
 
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
 
 from mnist1d_hf.data.arrays import to_numpy, to_torch
 from mnist1d_hf.data.builder import load_dataset
@@ -15,17 +16,39 @@ from mnist1d_hf.data.registry import register as _register
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.data.templates import get_templates
 
+if TYPE_CHECKING:
+    from mnist1d_hf.models import Mnist1dConfig, Mnist1dForSequenceClassification, list_pretrained, load_pretrained
+
 __version__ = _version("mnist1d_hf")
 __all__ = [
     "GeneratorConfig",
+    "Mnist1dConfig",
+    "Mnist1dForSequenceClassification",
     "__version__",
     "get_templates",
+    "list_pretrained",
     "load_dataset",
+    "load_pretrained",
     "make_dataset",
     "sample",
     "stream",
     "to_numpy",
     "to_torch",
 ]
+
+_MODELS = ("Mnist1dConfig", "Mnist1dForSequenceClassification", "list_pretrained", "load_pretrained")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODELS:
+        from mnist1d_hf import models
+
+        return getattr(models, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 _register()

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import datasets
 import typer
-from rich import box
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
 
 import mnist1d_hf
+from mnist1d_hf import cli_training
 from mnist1d_hf.data import describe
 from mnist1d_hf.data.checksums import CHECKSUMS, Checksums, compare, expected_checksums, measure
 from mnist1d_hf.data.configurations import CONFIGURATIONS, EXACT, find_configuration
@@ -38,6 +25,7 @@ from mnist1d_hf.export.folder import verify_folder
 from mnist1d_hf.export.plan import ShardPlan
 from mnist1d_hf.export.shards import Engine, build_shards, rebuild_damaged
 from mnist1d_hf.export.whole import export
+from mnist1d_hf.terminal import console, print_table, progress
 
 # Typer brings its own copy of click from 0.25 on: the classes are reached through the one it exports.
 _UsageError: Any = typer.BadParameter.__base__
@@ -51,8 +39,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: boxes cut long option names off on 80 columns
 )
-console = Console()
-messages = Console(stderr=True)
 
 
 def main() -> NoReturn:
@@ -89,21 +75,6 @@ def _one_line(error: BaseException) -> str:
         where = f"{cause.filename}: " if cause.filename else ""
         return f"{where}{cause.strerror or cause}; choose another place or make room"
     return " ".join(str(cause).split())
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s")
-
-
-@contextlib.contextmanager
-def _progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal with count, rate and time left, gone when done."""
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda count: bar.advance(task, count)
 
 
 Config = Annotated[str, typer.Option("--config", "-c", help=f"Configuration: {', '.join(CONFIGURATIONS)}.")]
@@ -174,14 +145,14 @@ def build(
     if chosen.rows is not None:
         plan = ShardPlan.of(chosen, num_shards)
         chosen_engine = _engine(engine, num_proc, address)
-        with _progress("writing", plan.num_samples) as advance:
+        with progress("writing", plan.num_samples) as advance:
             place = str(build_shards(plan, output, chosen_engine, overwrite=overwrite, progress=advance))
         what = f"{plan.num_samples:,} samples in {plan.num_shards:,} files"
     else:
         for name, value in how.items():
             if value is not None:
                 raise _UsageError(f"--{name.replace('_', '-')} goes with --config stream, not with {config}")
-        with _progress("generating", sum(chosen.split_sizes.values())) as advance:
+        with progress("generating", sum(chosen.split_sizes.values())) as advance:
             place = str(export(chosen, output, overwrite=overwrite, progress=advance))
         what = " and ".join(f"{size:,} {name}" for name, size in chosen.split_sizes.items()) + " samples"
     seconds = time.perf_counter() - started
@@ -210,8 +181,8 @@ def info(
         print(describe.markdown())
         return
     names = list(CONFIGURATIONS) if name is None else [find_configuration(name).name]
-    _print_table("Configurations", describe.CONFIGURATION_COLUMNS, [describe.configuration_row(item) for item in names])
-    _print_table("Generator arguments", describe.ARGUMENT_COLUMNS, describe.argument_rows(name or "default"))
+    print_table("Configurations", describe.CONFIGURATION_COLUMNS, [describe.configuration_row(item) for item in names])
+    print_table("Generator arguments", describe.ARGUMENT_COLUMNS, describe.argument_rows(name or "default"))
     console.print("SHA-256 (x as float32, label as int64)\n", style="italic")
     for item in [item for item in names if item in EXACT]:
         for split, columns in expected_checksums(item).items():
@@ -237,7 +208,7 @@ def verify(
         chosen = find_configuration(target)
         if rebuild or chosen.endless:
             raise InvalidValueError(f"{target}: expected the folder of a build, found the name of a configuration")
-        with _progress(target, chosen.generator.num_samples) as advance:
+        with progress(target, chosen.generator.num_samples) as advance:
             made = generate(chosen.generator, progress=advance)
         halves = {"train": slice(None, made.num_train), "test": slice(made.num_train, None)}
         _require_expected(target, measure({split: (made.x[rows], made.label[rows]) for split, rows in halves.items()}))
@@ -292,12 +263,12 @@ def demo(
 
     datasets.disable_progress_bars()
     rows = []
-    with _progress("configurations", len(EXACT)) as advance:
+    with progress("configurations", len(EXACT)) as advance:
         for name in EXACT:
             rows.append(_demo_row(name, None if cache_dir is None else str(cache_dir)))
             advance(1)
     columns = ("name", "train", "test", "first load", "again", "to_numpy", "SHA-256")
-    _print_table('load_dataset("mnist1d", configuration)', columns, rows, right=range(1, 6))
+    print_table('load_dataset("mnist1d", configuration)', columns, rows, right=range(1, 6))
     _stream_rate(1000)
     count = 200_000
     console.print(
@@ -329,16 +300,8 @@ def _timed(function: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, result
 
 
-def _print_table(
-    title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], right: range | tuple[int, ...] = ()
-) -> None:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number in right else "left", overflow="fold", no_wrap=number == 0)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table, highlight=False)
-
+app.command(epilog=cli_training.TRAIN_EXAMPLE)(cli_training.train)
+app.command(epilog=cli_training.EVALUATE_EXAMPLE)(cli_training.evaluate)
 
 if __name__ == "__main__":
     main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,26 @@ def plot_templates(config: GeneratorConfig | None = None) -> Figure:  # noqa: AR
     """The ten templates with their twelve points."""
     figure, axes = _grid(2, 5, "MNIST-1D: the ten templates")
     _draw_templates(axes.ravel(), marker="o", markersize=3)
+    return figure
+
+
+def plot_confusion(confusions: Mapping[str, Any], names: list[str]) -> Figure:
+    """What is taken for what: for each title a matrix (classes, classes), rows the true classes; shares in percent."""
+    figure = Figure(figsize=(5.2 * len(confusions), 4.9), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(confusions), squeeze=False)[0]
+    for axis, (title, counts) in zip(axes, confusions.items(), strict=True):
+        counts = np.asarray(counts, dtype=float)
+        shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        axis.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=10)  # roots: small confusions are seen, too
+        for row, column in np.ndindex(*shares.shape):
+            if shares[row, column] >= 0.05:
+                color = "white" if shares[row, column] > 40 else "black"
+                axis.text(column, row, f"{shares[row, column]:.1f}", ha="center", va="center", fontsize=7, color=color)
+        axis.set_xticks(range(len(names)), names)
+        axis.set_yticks(range(len(names)), names)
+        axis.set(title=title, xlabel="taken for", ylabel="true class")
+    figure.suptitle("Answers in percent of each true class")
     return figure
 
 

@@ -1,1 +1,22 @@
-"""Networks for MNIST-1D: a configuration, a `PreTrainedModel`, a pipeline."""
+"""Networks for MNIST-1D: configuration, `PreTrainedModel`, pipeline, and the baselines that come with the package.
+
+Importing this registers them with transformers' Auto classes and with `pipeline`.
+"""
+
+from mnist1d_hf.models.catalog import Pretrained, list_pretrained, load_pretrained
+from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
+from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
+from mnist1d_hf.models.pipeline import SignalClassificationPipeline
+from mnist1d_hf.models.registration import register
+
+__all__ = [
+    "Mnist1dConfig",
+    "Mnist1dForSequenceClassification",
+    "Pretrained",
+    "SignalClassificationPipeline",
+    "list_pretrained",
+    "load_pretrained",
+    "register",
+]
+
+register()

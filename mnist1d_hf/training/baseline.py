@@ -11,12 +11,11 @@ from typing import Any
 from mnist1d_hf.data.checksums import measure
 from mnist1d_hf.data.schema import VERSION
 from mnist1d_hf.errors import OutputError
+from mnist1d_hf.models.catalog import RESULTS
 from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
 from mnist1d_hf.training.population import Arrays, Member, network_config
 from mnist1d_hf.training.runs import Run
 from mnist1d_hf.training.statistics import summarize
-
-RESULTS = "results.json"
 
 
 def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> Path:

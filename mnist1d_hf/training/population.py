@@ -80,7 +80,7 @@ class Population:
         self.step = 0
         self.order = torch.empty(len(self.seeds), 0, dtype=torch.long)
         self.history: list[list[float]] = []  # of each evaluation: step, and the accuracy of each member
-        self.best = torch.full((len(self.seeds),), -1.0)
+        self.best = torch.full((len(self.seeds),), -1.0, dtype=torch.double)
         self.best_step = torch.zeros(len(self.seeds), dtype=torch.long)
         self.best_state: dict[str, Tensor] = {}
         self.finite = torch.ones(len(self.seeds), dtype=torch.bool)
@@ -171,7 +171,7 @@ class Population:
         with torch.no_grad():
             for part, truth in zip(x.split(_EVALUATED, dim=1), label.split(_EVALUATED, dim=1), strict=True):
                 right += (self.network(part).argmax(-1) == truth).sum(1)
-        return right.cpu() / label.shape[1]
+        return right.cpu().double() / label.shape[1]
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything to go on from: tensors, and plain values."""

@@ -1,0 +1,132 @@
+"""The commands about models: arguments and tables. Whatever needs torch is imported when it is used."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mnist1d_hf.errors import InvalidValueError, OutputError
+from mnist1d_hf.models.catalog import folder_of
+from mnist1d_hf.terminal import console, print_table, progress
+
+TRAIN_EXAMPLE = "Example: mnist1d-hf train cnn --seeds 0:20 --output runs/cnn"
+EVALUATE_EXAMPLE = "Examples: mnist1d-hf evaluate cnn | mnist1d-hf evaluate runs/cnn --figure confusion.png"
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe: the name of a bundled baseline.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for weights, results and checkpoints.", show_default=False)
+    ],
+    seeds: Annotated[str, typer.Option(help="FIRST:END, or numbers with commas.")] = "0:1",
+    num_proc: Annotated[
+        int | None, typer.Option(help="Processes; one for each core by default.", show_default=False)
+    ] = None,
+) -> None:
+    """Train every seed of a recipe, and keep the best on held-out data. Interrupted, the same command goes on."""
+    from mnist1d_hf.training import baseline, runs
+    from mnist1d_hf.training.data import load_arrays
+    from mnist1d_hf.training.recipes import find_recipe
+    from mnist1d_hf.training.statistics import summarize
+
+    chosen, numbers = find_recipe(recipe), parse_seeds(seeds)
+    arrays = load_arrays(chosen.data)
+    started = time.perf_counter()
+    with progress(recipe, chosen.steps * len(numbers)) as advance:
+        run = runs.train(chosen, numbers, arrays, output / "seeds", num_proc=num_proc, progress=advance)
+    folder = baseline.write_baseline(run, arrays, output)
+    summary = summarize([member.test for member in run.members])
+    spread = f" ± {100 * summary.deviation:.2f}" if summary.n > 1 else ""
+    console.print(
+        f"{folder}: {100 * summary.mean:.2f}{spread} % on the test split over {summary.n} seeds "
+        f"in {time.perf_counter() - started:.1f} s",
+        soft_wrap=True,
+        highlight=False,
+    )
+    diverged = [member.seed for member in run.members if member.diverged]
+    if diverged:
+        console.print(f"diverged: the seeds {diverged}; they are part of the mean", highlight=False)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The seeds that FIRST:END or a list with commas means.
+
+    >>> parse_seeds("3:6"), parse_seeds("1,5")
+    ([3, 4, 5], [1, 5])
+    """
+    try:
+        if ":" in text:
+            first, end = (int(part) for part in text.split(":"))
+            return list(range(first, end))
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidValueError(f"seeds: expected FIRST:END or numbers with commas, found {text!r}") from None
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A bundled baseline, or a folder with config.json and weights.")],
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", help="Configuration; the baseline's own.", show_default=False)
+    ] = None,
+    fresh: Annotated[int, typer.Option(help="Fresh samples of the stream; 0 for none.")] = 100_000,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Draw the confusion to this PNG or SVG.", show_default=False)
+    ] = None,
+) -> None:
+    """Accuracy with its 95 % interval on the paper's test split and on fresh samples, and a table of the classes."""
+    from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
+    from mnist1d_hf.training import evaluation
+    from mnist1d_hf.training.data import load_arrays
+
+    if fresh < 0:
+        raise InvalidValueError(f"fresh: expected at least 0, found {fresh}")
+    folder = Path(model) if Path(model).is_dir() else folder_of(model)
+    configuration = config or _trained_on(folder)
+    network: Any = Mnist1dForSequenceClassification.from_pretrained(folder)
+    arrays = load_arrays(configuration)
+    if arrays.x.shape[1] != network.config.sequence_length:
+        raise OutputError(
+            f"{model}: takes signals of {network.config.sequence_length} points, {configuration} has {arrays.x.shape[1]}"
+        )
+    found = {f"test split of {configuration}": evaluation.evaluate(network, arrays.x_test, arrays.label_test)}
+    if fresh and configuration != "shuffled":
+        x, label = evaluation.fresh_samples(configuration, fresh)
+        found[f"{fresh:,} fresh samples"] = evaluation.evaluate(network, x, label)
+    rows = [
+        (
+            name,
+            f"{100 * item.accuracy:.2f} %",
+            " to ".join(f"{100 * edge:.2f}" for edge in item.interval),
+            f"{item.loss:.4f}",
+        )
+        for name, item in found.items()
+    ]
+    print_table(model, ("data", "accuracy", "95 % interval", "loss"), rows, right=range(1, 4))
+    for name, item in found.items():
+        classes = [
+            (network.config.id2label[number], f"{count:,}", f"{100 * recall:.1f}", f"{100 * precision:.1f}")
+            for number, (count, recall, precision) in enumerate(item.per_class())
+        ]
+        print_table(name, ("class", "samples", "found, %", "right, %"), classes, right=range(1, 4))
+    if figure is not None:
+        from mnist1d_hf import plots
+
+        names = [network.config.id2label[number] for number in range(network.config.num_labels)]
+        titles = {name: item.confusion for name, item in found.items()}
+        path = plots.save(plots.plot_confusion(titles, names), figure)
+        console.print(str(path), soft_wrap=True, highlight=False)
+
+
+def _trained_on(folder: Path) -> str:
+    """The configuration that the results beside the weights name; without results the default one."""
+    import json
+
+    from mnist1d_hf.models.catalog import RESULTS
+
+    try:
+        return str(json.loads((folder / RESULTS).read_text(encoding="utf-8"))["data"]["configuration"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "default"
