@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mnist1d_hf.errors import InvalidValueError, OutputError
-from mnist1d_hf.models.catalog import folder_of
 from mnist1d_hf.terminal import console, print_table, progress
 
 TRAIN_EXAMPLE = "Example: mnist1d-hf train cnn --seeds 0:20 --output runs/cnn"
@@ -77,7 +77,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Accuracy with its 95 % interval on the paper's test split and on fresh samples, and a table of the classes."""
-    from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
+    from mnist1d_hf.models import Mnist1dForSequenceClassification
+    from mnist1d_hf.models.catalog import folder_of
     from mnist1d_hf.training import evaluation
     from mnist1d_hf.training.data import load_arrays
 
@@ -87,37 +88,36 @@ def evaluate(
     configuration = config or _trained_on(folder)
     network: Any = Mnist1dForSequenceClassification.from_pretrained(folder)
     arrays = load_arrays(configuration)
-    if arrays.x.shape[1] != network.config.sequence_length:
-        raise OutputError(
-            f"{model}: takes signals of {network.config.sequence_length} points, {configuration} has {arrays.x.shape[1]}"
-        )
+    length = network.config.sequence_length
+    if arrays.x.shape[1] != length:
+        raise OutputError(f"{model}: takes signals of {length} points, {configuration} has {arrays.x.shape[1]}")
     found = {f"test split of {configuration}": evaluation.evaluate(network, arrays.x_test, arrays.label_test)}
     if fresh and configuration != "shuffled":
         x, label = evaluation.fresh_samples(configuration, fresh)
         found[f"{fresh:,} fresh samples"] = evaluation.evaluate(network, x, label)
-    rows = [
-        (
-            name,
-            f"{100 * item.accuracy:.2f} %",
-            " to ".join(f"{100 * edge:.2f}" for edge in item.interval),
-            f"{item.loss:.4f}",
-        )
-        for name, item in found.items()
-    ]
-    print_table(model, ("data", "accuracy", "95 % interval", "loss"), rows, right=range(1, 4))
-    for name, item in found.items():
-        classes = [
-            (network.config.id2label[number], f"{count:,}", f"{100 * recall:.1f}", f"{100 * precision:.1f}")
-            for number, (count, recall, precision) in enumerate(item.per_class())
-        ]
-        print_table(name, ("class", "samples", "found, %", "right, %"), classes, right=range(1, 4))
+    names = [network.config.id2label[number] for number in range(network.config.num_labels)]
+    _print_evaluations(model, found, names)
     if figure is not None:
         from mnist1d_hf import plots
 
-        names = [network.config.id2label[number] for number in range(network.config.num_labels)]
         titles = {name: item.confusion for name, item in found.items()}
         path = plots.save(plots.plot_confusion(titles, names), figure)
         console.print(str(path), soft_wrap=True, highlight=False)
+
+
+def _print_evaluations(model: str, found: Mapping[str, Any], names: list[str]) -> None:
+    rows: list[tuple[str, ...]] = [
+        (name, f"{100 * item.accuracy:.2f} %", f"{100 * item.interval[0]:.2f} to {100 * item.interval[1]:.2f}")
+        + (f"{item.loss:.4f}",)
+        for name, item in found.items()
+    ]
+    print_table(model, ("data", "accuracy", "95 % interval", "loss"), rows, right=range(1, 4))
+    for title, item in found.items():
+        classes: list[tuple[str, ...]] = [
+            (name, f"{count:,}", f"{100 * recall:.1f}", f"{100 * precision:.1f}")
+            for name, (count, recall, precision) in zip(names, item.per_class(), strict=True)
+        ]
+        print_table(title, ("class", "samples", "found, %", "right, %"), classes, right=range(1, 4))
 
 
 def _trained_on(folder: Path) -> str:

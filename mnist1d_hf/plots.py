@@ -55,8 +55,7 @@ def plot_confusion(confusions: Mapping[str, Any], names: list[str]) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(confusions), squeeze=False)[0]
     for axis, (title, counts) in zip(axes, confusions.items(), strict=True):
-        counts = np.asarray(counts, dtype=float)
-        shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        shares = 100 * np.asarray(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
         axis.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=10)  # roots: small confusions are seen, too
         for row, column in np.ndindex(*shares.shape):
             if shares[row, column] >= 0.05:
