@@ -106,11 +106,10 @@ def evaluate(
 
 
 def _print_evaluations(model: str, found: Mapping[str, Any], names: list[str]) -> None:
-    rows: list[tuple[str, ...]] = [
-        (name, f"{100 * item.accuracy:.2f} %", f"{100 * item.interval[0]:.2f} to {100 * item.interval[1]:.2f}")
-        + (f"{item.loss:.4f}",)
-        for name, item in found.items()
-    ]
+    rows: list[tuple[str, ...]] = []
+    for name, item in found.items():
+        low, high = (100 * edge for edge in item.interval)
+        rows.append((name, f"{100 * item.accuracy:.2f} %", f"{low:.2f} to {high:.2f}", f"{item.loss:.4f}"))
     print_table(model, ("data", "accuracy", "95 % interval", "loss"), rows, right=range(1, 4))
     for title, item in found.items():
         classes: list[tuple[str, ...]] = [

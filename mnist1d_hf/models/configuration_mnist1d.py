@@ -1,7 +1,5 @@
 """Configuration of the MNIST-1D networks. This file travels to the Hub with the weights: it needs transformers only."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 from typing import Any

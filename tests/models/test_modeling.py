@@ -1,0 +1,262 @@
+"""The networks: the paper's layers and counts, torch's own initialisation, and every way to run and to load them."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
+
+from mnist1d_hf import GeneratorConfig, Mnist1dConfig, Mnist1dForSequenceClassification, load_dataset
+from mnist1d_hf.data.templates import get_templates
+from mnist1d_hf.models import register
+
+ARCHITECTURES = {"logistic": 410, "mlp": 15_210, "cnn": 5_210, "gru": 5_134, "resnet": 86_410}
+OPTIONS = [
+    {"architecture": "mlp", "widths": [30, 20, 20], "activation": "prelu", "dropout": 0.1, "normalization": "layer"},
+    {"architecture": "mlp", "widths": [30], "residual": False, "normalization": "batch", "sequence_length": 7},
+    {"architecture": "cnn", "widths": [8, 9], "kernel_sizes": [7, 2], "strides": [1, 3], "paddings": [3, 0]},
+    {"architecture": "cnn", "widths": [6], "normalization": "batch", "activation": "gelu", "num_labels": 3},
+    {"architecture": "gru", "widths": [4, 4], "bidirectional": False, "sequence_length": 11},
+    {"architecture": "resnet", "widths": [4, 8], "dilations": [1, 3], "padding_mode": "circular", "pooling": "flatten"},
+    {"architecture": "resnet", "widths": [4], "normalization": "none", "pooling": "max", "kernel_sizes": [3, 5]},
+]
+
+
+def model_of(seed=0, **arguments):
+    torch.manual_seed(seed)
+    return Mnist1dForSequenceClassification(Mnist1dConfig(**arguments)).eval()
+
+
+@pytest.fixture(scope="module")
+def x():
+    return torch.randn(6, 40, generator=torch.Generator().manual_seed(1))
+
+
+class _Plain(nn.Module):
+    """The paper's networks in plain torch."""
+
+    def __init__(self, architecture):
+        super().__init__()
+        if architecture == "logistic":
+            self.layers = nn.ModuleList([nn.Linear(40, 10)])
+        elif architecture == "mlp":
+            self.layers = nn.ModuleList([nn.Linear(40, 100), nn.Linear(100, 100), nn.Linear(100, 10)])
+        elif architecture == "cnn":
+            convolutions = [nn.Conv1d(1, 25, 5, 2, 1), nn.Conv1d(25, 25, 3, 2, 1), nn.Conv1d(25, 25, 3, 2, 1)]
+            self.layers = nn.ModuleList([*convolutions, nn.Linear(125, 10)])
+        else:
+            self.layers = nn.ModuleList([nn.GRU(1, 6, batch_first=True, bidirectional=True), nn.Linear(480, 10)])
+        self.architecture = architecture
+
+    def forward(self, x):
+        *hidden, output = self.layers
+        if self.architecture == "mlp":
+            x = hidden[0](x).relu()
+            x = x + hidden[1](x).relu()
+        elif self.architecture == "cnn":
+            x = x[:, None]
+            for layer in hidden:
+                x = layer(x).relu()
+            x = x.flatten(1)
+        elif self.architecture == "gru":
+            x = hidden[0](x[:, :, None])[0].flatten(1)
+        return output(x)
+
+
+@pytest.mark.parametrize("architecture", ["logistic", "mlp", "cnn", "gru"])
+def test_the_papers_networks_are_plain_torch(architecture, x):
+    """Same seed, same initial weights, same logits: bit for bit."""
+    model = model_of(3, architecture=architecture)
+    torch.manual_seed(3)
+    plain = _Plain(architecture)
+    assert model.num_parameters() == ARCHITECTURES[architecture]
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(model(x).logits, plain(x))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("length", "classes"), [(40, 10), (17, 3), (100, 26)])
+def test_any_length_and_number_of_classes(architecture, length, classes):
+    model = model_of(architecture=architecture, sequence_length=length, num_labels=classes)
+    output = model(torch.zeros(5, length), labels=torch.tensor([0, 1, 2, 0, classes - 1]))
+    assert output.logits.shape == (5, classes)
+    assert output.loss.shape == ()
+    assert (length, classes) != (40, 10) or model.num_parameters() == ARCHITECTURES[architecture]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_options_are_kept_through_a_file(options, x, tmp_path):
+    model = model_of(**options)
+    signals = x[:, : model.config.sequence_length]
+    model.save_pretrained(tmp_path)
+    again = Mnist1dForSequenceClassification.from_pretrained(tmp_path)
+    assert torch.equal(again(signals).logits, model(signals).logits)
+    assert not again.training
+    for name, value in options.items():
+        assert getattr(again.config, name) == value
+
+
+def test_defaults_are_those_of_the_generator():
+    """The price of model files that load without the package: the numbers stand twice, and must agree."""
+    config = Mnist1dConfig()
+    assert config.sequence_length == GeneratorConfig().final_seq_length
+    assert list(config.id2label.values()) == [str(label) for label in get_templates()["y"]]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_hidden_states_end_with_the_features(architecture, x):
+    model = model_of(architecture=architecture)
+    output = model(x, output_hidden_states=True)
+    assert torch.equal(model.network.output(output.hidden_states[-1]), output.logits)
+    assert model(x).hidden_states is None
+    assert model(x, return_dict=False)[0].shape == (6, 10)
+
+
+def test_the_loss_is_the_mean_cross_entropy(x):
+    model, labels = model_of(), torch.arange(6)
+    output = model(x, labels=labels)
+    assert torch.allclose(output.loss, nn.functional.cross_entropy(output.logits, labels))
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "cnn", "gru", "resnet"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")  # torch's own
+def test_export_bf16_and_meta(architecture, x):
+    model = model_of(architecture=architecture)
+    expected = model(x).logits
+    batch = torch.export.Dim("batch", min=2, max=512)
+    shapes = {"x": {0: batch}, "labels": None}
+    exported = torch.export.export(model, (x,), {"labels": None}, dynamic_shapes=shapes).module()
+    assert torch.allclose(exported(x, labels=None).logits, expected, atol=1e-5)
+    half = model_of(architecture=architecture).to(torch.bfloat16)
+    assert torch.allclose(half(x.bfloat16()).logits.float(), expected, atol=0.05)
+    with torch.device("meta"):
+        assert Mnist1dForSequenceClassification(model.config)(torch.empty(2, 40)).logits.shape == (2, 10)
+
+
+def test_the_trainer_takes_the_dataset_as_it_is(tmp_path):
+    dataset = load_dataset(num_samples=500, cache_dir=str(tmp_path / "cache"))
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path / "out"),
+        max_steps=150,
+        per_device_train_batch_size=50,
+        learning_rate=1e-2,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        use_cpu=True,
+        logging_steps=150,
+        dataloader_pin_memory=False,
+    )
+    model = model_of(architecture="cnn").train()
+    trainer = Trainer(model, arguments, train_dataset=dataset["train"], eval_dataset=dataset["test"])
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    assert trainer.evaluate()["eval_loss"] < before - 0.1
+
+
+def test_without_this_package(x, tmp_path):
+    """The saved folder, with its code, in a process that cannot import mnist1d_hf: the same logits, bit for bit."""
+    register()
+    model = model_of(architecture="resnet")
+    model.save_pretrained(tmp_path / "model")
+    torch.save(x, tmp_path / "x.pt")
+    code = """
+        import sys
+        sys.modules["mnist1d_hf"] = None
+        import torch
+        from transformers import AutoModelForSequenceClassification
+        model = AutoModelForSequenceClassification.from_pretrained("model", trust_remote_code=True)
+        torch.save(model(torch.load("x.pt")).logits.detach(), "logits.pt")
+    """
+    environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert torch.equal(torch.load(tmp_path / "logits.pt"), model(x).logits)
+    here = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
+    assert type(here) is Mnist1dForSequenceClassification
+    assert torch.equal(here(x).logits, model(x).logits)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"x": torch.zeros(40)}, ValueError, r"x: expected shape \(batch, 40\), found \(40,\)"),
+        ({"x": torch.zeros(2, 39)}, ValueError, r"found \(2, 39\)"),
+        (
+            {"x": torch.zeros(2, 40, dtype=torch.long)},
+            TypeError,
+            r"x: expected floating point numbers, found torch.int64",
+        ),
+        ({"x": torch.full((2, 40), torch.nan)}, ValueError, "x: expected finite numbers, found NaN or infinity"),
+        ({"x": torch.full((2, 40), torch.inf)}, ValueError, "x: expected finite numbers"),
+        ({"labels": torch.tensor([1])}, ValueError, r"labels: expected shape \(2,\), found \(1,\)"),
+        ({"labels": torch.tensor([1.0, 2.0])}, TypeError, r"labels: expected torch.int64, found torch.float32"),
+        ({"labels": torch.tensor([1, 10])}, ValueError, "labels: expected 0 to 9, found 10"),
+        ({"labels": torch.tensor([-1, 10])}, ValueError, "labels: expected 0 to 9, found -1"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_refused(arguments, kind, message):
+    with pytest.raises(kind, match=message):
+        model_of()(**{"x": torch.zeros(2, 40), **arguments})
+
+
+def test_large_numbers_are_not_taken_for_infinite():
+    """Their sum overflows, they do not."""
+    model_of(architecture="logistic")(torch.full((2, 40), 3e38))
+
+
+def test_only_safetensors(tmp_path):
+    model = model_of()
+    with pytest.raises(ValueError, match="safe_serialization: only safetensors is written"):
+        model.save_pretrained(tmp_path / "a", safe_serialization=False)
+    model.config.save_pretrained(tmp_path / "b")
+    torch.save(model.state_dict(), tmp_path / "b" / "pytorch_model.bin")
+    with pytest.raises(OSError, match=r"only pytorch_model.bin is there; pickled weights are not read"):
+        Mnist1dForSequenceClassification.from_pretrained(tmp_path / "b")
+    with pytest.raises(ValueError, match="use_safetensors: only safetensors is read"):
+        Mnist1dForSequenceClassification.from_pretrained(tmp_path / "b", use_safetensors=False)
+    model.save_pretrained(tmp_path / "c")
+    assert sorted(path.name for path in (tmp_path / "c").glob("*.safetensors")) == ["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind", "message"),
+    [
+        (lambda data: data[: len(data) // 2], OSError, "model.safetensors is damaged"),
+        (lambda _: b"", OSError, "model.safetensors is damaged"),
+        (lambda data: b"\xff" * 100 + data[100:], OSError, "model.safetensors is damaged"),
+    ],
+    ids=["truncated", "empty", "altered"],
+)
+def test_damaged_weights_are_an_error(damage, kind, message, tmp_path):
+    model_of().save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(kind, match=message):
+        Mnist1dForSequenceClassification.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"widths": [25, 25, 24]}, {"architecture": "mlp"}, {"widths": [25, 25]}], ids=str)
+def test_weights_that_do_not_fit_are_an_error(changes, tmp_path):
+    model_of().save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text()) | changes
+    for name in ("kernel_sizes", "strides", "paddings"):
+        config[name] = None
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="weights"):
+        Mnist1dForSequenceClassification.from_pretrained(tmp_path)
+
+
+def test_numpy_arrays_of_the_dataset_fit(cache):
+    x, label = np.asarray(load_dataset(split="test", cache_dir=cache).with_format("numpy")[:5]["x"]), range(5)
+    assert model_of()(torch.from_numpy(x), labels=torch.tensor(list(label))).loss > 0
