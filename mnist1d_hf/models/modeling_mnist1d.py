@@ -192,7 +192,7 @@ class Dense(nn.Module):
     def __init__(self, config: Mnist1dConfig, before: int, width: int, first: bool) -> None:
         super().__init__()
         self.residual = config.residual and before == width and not first
-        self.linear = nn.Linear(before, width)
+        self.linear = nn.Linear(before, width, bias=_bias(config))
         self.normalization = _normalization(config, width)
         self.activation = _ACTIVATIONS[config.activation]()
         self.dropout = nn.Dropout(config.dropout)
@@ -207,7 +207,7 @@ class Convolution(nn.Module):
 
     def __init__(self, config: Mnist1dConfig, before: int, width: int, kernel: int, stride: int, padding: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv1d(before, width, kernel, stride, padding)
+        self.convolution = nn.Conv1d(before, width, kernel, stride, padding, bias=_bias(config))
         self.normalization = _normalization(config, width)
         self.activation = _ACTIVATIONS[config.activation]()
         self.dropout = nn.Dropout(config.dropout)
@@ -234,15 +234,16 @@ class ResidualBlock(nn.Module):
     def __init__(self, config: Mnist1dConfig, before: int, width: int, stride: int, dilation: int) -> None:
         super().__init__()
         kernel = (config.kernel_sizes or [5, 3])[1]
-        padding, mode = dilation * (kernel // 2), config.padding_mode
+        padding = dilation * (kernel // 2)
+        options: dict[str, Any] = {"dilation": dilation, "padding_mode": config.padding_mode, "bias": _bias(config)}
         self.normalization1 = _normalization(config, before)
         self.activation1 = _ACTIVATIONS[config.activation]()
-        self.convolution1 = nn.Conv1d(before, width, kernel, stride, padding, dilation, padding_mode=mode)
+        self.convolution1 = nn.Conv1d(before, width, kernel, stride, padding, **options)
         self.normalization2 = _normalization(config, width)
         self.activation2 = _ACTIVATIONS[config.activation]()
-        self.convolution2 = nn.Conv1d(width, width, kernel, 1, padding, dilation, padding_mode=mode)
+        self.convolution2 = nn.Conv1d(width, width, kernel, 1, padding, **options)
         same = before == width and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Conv1d(before, width, 1, stride)
+        self.shortcut = nn.Identity() if same else nn.Conv1d(before, width, 1, stride, bias=_bias(config))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.convolution1(self.activation1(self.normalization1(x)))
@@ -261,6 +262,11 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.activation(self.normalization(x)))
+
+
+def _bias(config: Mnist1dConfig) -> bool:
+    """A bias in front of batch normalisation would be subtracted again, and drift with the rounding."""
+    return config.normalization != "batch"
 
 
 def _normalization(config: Mnist1dConfig, width: int) -> nn.Module:
@@ -293,7 +299,8 @@ def _gru(config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
 
 def _resnet(config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
     widths, kernel = config.widths or [], (config.kernel_sizes or [5, 3])[0]
-    stages: list[nn.Module] = [nn.Conv1d(1, widths[0], kernel, 1, kernel // 2, padding_mode=config.padding_mode)]
+    options: dict[str, Any] = {"padding_mode": config.padding_mode, "bias": _bias(config)}
+    stages: list[nn.Module] = [nn.Conv1d(1, widths[0], kernel, 1, kernel // 2, **options)]
     before = widths[0]
     for width, stride, dilation in zip(widths, config.strides or [], config.dilations or [], strict=True):
         stages.append(ResidualBlock(config, before, width, stride, dilation))

@@ -103,8 +103,6 @@ def fresh_samples(configuration: str, count: int, seed: int = FRESH_SEED) -> tup
     """
     generator = find_configuration(configuration).generator
     if generator.shuffle_seq:
-        raise InvalidValueError(
-            f"{configuration}: its permutation belongs to its seed; there are no fresh samples of it"
-        )
+        raise InvalidValueError(f"{configuration}: the permutation belongs to its seed, so there are no fresh samples")
     x, label = sample(range(count), seed, generator)
     return x, label

@@ -183,7 +183,7 @@ class Population:
             tensors[f"generator.{number}"] = generator.get_state()
         for name in _KEPT:
             tensors[name] = getattr(self, name)
-        return tensors, {"step": self.step, "history": self.history}
+        return tensors, {"step": self.step, "history": [list(row) for row in self.history]}
 
     def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Go on from what `state` gave, for the same recipe, seeds and data."""

@@ -55,18 +55,6 @@ RECIPES: dict[str, Recipe] = {
             reach=96.8,
             source=_REVIEW,
         ),
-        Recipe(
-            name="mlp-review",
-            network={"architecture": "mlp", "widths": (512, 512), "activation": "prelu", "dropout": 0.5},
-            steps=6000,
-            learning_rate=5e-3,
-            optimizer="adamw",
-            weight_decay=0.1,
-            schedule="cosine",
-            seeds=100,
-            reach=73.3,
-            source=_REVIEW,
-        ),
     )
 }
 

@@ -16,7 +16,7 @@ from mnist1d_hf import GeneratorConfig, Mnist1dConfig, Mnist1dForSequenceClassif
 from mnist1d_hf.data.templates import get_templates
 from mnist1d_hf.models import register
 
-ARCHITECTURES = {"logistic": 410, "mlp": 15_210, "cnn": 5_210, "gru": 5_134, "resnet": 86_410}
+ARCHITECTURES = {"logistic": 410, "mlp": 15_210, "cnn": 5_210, "gru": 5_134, "resnet": 85_738}
 OPTIONS = [
     {"architecture": "mlp", "widths": [30, 20, 20], "activation": "prelu", "dropout": 0.1, "normalization": "layer"},
     {"architecture": "mlp", "widths": [30], "residual": False, "normalization": "batch", "sequence_length": 7},

@@ -1,0 +1,252 @@
+"""Populations: each member is what its seed gives alone, and an interrupted run is an uninterrupted one."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from mnist1d_hf import Mnist1dForSequenceClassification
+from mnist1d_hf.training import runs
+from mnist1d_hf.training.augmentation import Augmentation
+from mnist1d_hf.training.data import load_arrays
+from mnist1d_hf.training.population import Arrays, Population, network_config
+from mnist1d_hf.training.recipe import Recipe
+
+NETWORKS = {
+    "mlp": {"architecture": "mlp", "widths": (20, 20), "activation": "prelu", "dropout": 0.2},
+    "cnn": {"architecture": "cnn", "widths": (6, 6)},
+    "gru": {"architecture": "gru", "widths": (3,)},
+    "resnet": {"architecture": "resnet", "widths": (4, 4)},
+}
+
+
+def recipe(network="cnn", **changes):
+    values = {"name": "test", "network": NETWORKS[network], "steps": 60, "batch_size": 50, "eval_every": 20}
+    return Recipe(**{**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    whole = load_arrays("default")
+    return Arrays(whole.x[:600], whole.label[:600], whole.x_test[:200], whole.label_test[:200])
+
+
+def trained(chosen, seeds, arrays):
+    population = Population(chosen, seeds, arrays)
+    population.run()
+    return population.finish()
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine", "label_smoothing": 0.1},
+        {"holdout": 0.0, "select": "final", "shuffle": False, "watch_test": True},
+        {"augmentation": Augmentation(shift=3, scale=0.1, stretch=0.05, ramp=0.5, noise=0.05)},
+    ],
+    ids=["best", "decay", "paper", "augmented"],
+)
+def test_a_member_is_its_seed_alone(network, changes, arrays):
+    """After 20 steps, so that the rounding of sums in another order has no time to grow: weights agree to 1e-4."""
+    chosen = recipe(network, steps=20, **changes)
+    members, states = trained(chosen, [5, 3, 8], arrays)
+    for number, seed in enumerate([5, 3, 8]):
+        (alone,), (state,) = trained(chosen, [seed], arrays)
+        assert alone.seed == members[number].seed == seed
+        assert abs(alone.test - members[number].test) <= 2 / 200
+        for name, values in state.items():
+            torch.testing.assert_close(states[number][name], values, rtol=0, atol=1e-4)
+
+
+def test_it_is_what_a_plain_loop_gives(arrays):
+    """The paper's protocol against ten lines of torch: the same network, Adam, batches in the stored order."""
+    chosen = recipe(holdout=0.0, select="final", shuffle=False, steps=40)
+    (member,), (state,) = trained(chosen, [4], arrays)
+    torch.manual_seed(4)
+    model = Mnist1dForSequenceClassification(network_config(chosen.network))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    x, label = torch.from_numpy(arrays.x), torch.from_numpy(arrays.label)
+    for step in range(40):
+        rows = slice(step * 50 % 600, step * 50 % 600 + 50)
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x[rows]).logits, label[rows]).backward()
+        optimizer.step()
+    for name, values in model.state_dict().items():
+        torch.testing.assert_close(state[name], values, rtol=0, atol=1e-4)
+    right = (model(torch.from_numpy(arrays.x_test)).logits.argmax(1).numpy() == arrays.label_test).mean()
+    assert member.test == pytest.approx(right, abs=1 / 200)
+
+
+def test_the_held_out_part_is_never_trained_on_and_chooses(arrays):
+    chosen = recipe(steps=100)
+    population = Population(chosen, [1, 2], arrays)
+    seen = [set(), set()]
+    for _ in range(40):
+        for member, rows in enumerate(population._next_rows()):
+            seen[member].update(rows.tolist())
+    for member in range(2):
+        held_out = set(population.held_out[member].tolist())
+        assert len(held_out) == 60
+        assert not held_out & seen[member]
+        assert held_out | seen[member] == set(range(600))
+    assert not torch.equal(population.held_out[0], population.held_out[1])
+    members, states = trained(chosen, [1, 2], arrays)
+    for member, state in zip(members, states, strict=True):
+        best = max(accuracy for _, accuracy in member.history)
+        assert member.validation == pytest.approx(best)
+        assert member.step == next(step for step, accuracy in member.history if accuracy == best)
+        model = Mnist1dForSequenceClassification(network_config(chosen.network))
+        model.load_state_dict(state)
+        answers = model.eval()(torch.from_numpy(arrays.x_test)).logits.argmax(1).numpy()
+        assert member.test == pytest.approx((answers == arrays.label_test).mean())
+
+
+def test_the_test_split_chooses_nothing(arrays):
+    """Other test labels: the same weights, step and validation."""
+    other = dataclasses.replace(arrays, label_test=(arrays.label_test + 1) % 10)
+    (first,), (state,) = trained(recipe(), [1], arrays)
+    (second,), (again,) = trained(recipe(), [1], other)
+    assert all(torch.equal(state[name], again[name]) for name in state)
+    assert (first.step, first.validation, first.history) == (second.step, second.validation, second.history)
+    assert first.test != second.test
+
+
+def test_global_random_numbers_are_left_alone(arrays):
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    trained(recipe("mlp", augmentation=Augmentation(noise=0.1)), [1, 2], arrays)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_seed_that_diverges_is_reported_and_hurts_no_other(arrays):
+    chosen = recipe(learning_rate=1e-2)
+    population = Population(chosen, [1, 2], arrays)
+    population.run(until=10)
+    with torch.no_grad():
+        population.network.output.weight[1] = torch.nan
+    population.run()
+    (good, bad), _ = population.finish()
+    assert bad.diverged
+    assert not good.diverged
+    (alone,), _ = trained(chosen, [1], arrays)
+    assert abs(good.test - alone.test) <= 0.05
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_saved_population_goes_on(network, arrays):
+    chosen = recipe(network, augmentation=Augmentation(noise=0.1, shift=1))
+    members, states = trained(chosen, [1, 2], arrays)
+    first = Population(chosen, [1, 2], arrays)
+    first.run(until=33)
+    tensors, values = first.state()
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+    first.run()
+    second = Population(chosen, [1, 2], arrays)
+    second.load_state(tensors, values)
+    second.run()
+    again, weights = second.finish()
+    assert [dataclasses.asdict(member) for member in again] == [dataclasses.asdict(member) for member in members]
+    assert all(torch.equal(weights[k][name], states[k][name]) for k in range(2) for name in states[k])
+
+
+def test_augmentation_keeps_the_members_apart():
+    x = torch.randn(3, 7, 40)
+    vary = Augmentation(shift=5, scale=0.2, stretch=0.1, ramp=1.0, noise=0.1)
+    together = vary(x, [torch.Generator().manual_seed(seed) for seed in (1, 2, 3)])
+    alone = vary(x[1:2], [torch.Generator().manual_seed(2)])
+    assert torch.equal(together[1], alone[0])
+    assert torch.equal(Augmentation()(x, [torch.Generator() for _ in range(3)]), x)
+
+
+# Runs
+
+
+def test_a_run_over_processes_is_a_run_in_one(arrays, tmp_path):
+    chosen = recipe(steps=20)
+    reported = []
+    first = runs.train(chosen, range(12), arrays, tmp_path / "a", num_proc=2, progress=reported.append)
+    second = runs.train(chosen, range(12), arrays, tmp_path / "b", num_proc=1)
+    assert [member.seed for member in first.members] == list(range(12))
+    assert [dataclasses.asdict(m) for m in first.members] == [dataclasses.asdict(m) for m in second.members]
+    assert all(torch.equal(a[n], b[n]) for a, b in zip(first.states, second.states, strict=True) for n in a)
+    assert sum(reported) == 12 * 20
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()}
+    again = runs.train(chosen, range(12), arrays, tmp_path / "a")
+    assert [dataclasses.asdict(m) for m in again.members] == [dataclasses.asdict(m) for m in first.members]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()} == stamps
+
+
+SCRIPT = """
+import sys
+from mnist1d_hf.training import runs
+from mnist1d_hf.training.data import load_arrays
+from mnist1d_hf.training.recipe import Recipe
+
+def here(recipe, groups, arrays, place, workers, report):
+    for group in groups:
+        runs._train_group(recipe, group, arrays, place, "cpu", report)
+
+runs._SECONDS = 0  # a checkpoint whenever one is possible
+runs._in_processes = here
+chosen = Recipe(name="test", network={"architecture": "cnn", "widths": (6, 6)}, steps=400)
+runs.train(chosen, [1, 2], load_arrays(), sys.argv[1], device="cpu")
+"""
+
+
+def test_killed_in_the_middle_it_goes_on(tmp_path):
+    """SIGKILL after a checkpoint; the run that goes on ends where an undisturbed one ends, bit for bit."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "script.py"]
+    checkpoint, result = tmp_path / "run" / "group-1.checkpoint", tmp_path / "run" / "group-1.safetensors"
+    with subprocess.Popen([*command, "run"], cwd=tmp_path) as process:
+        limit = time.monotonic() + 60
+        while not checkpoint.exists():
+            assert process.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not result.exists()
+    for folder in ("run", "other"):
+        subprocess.run([*command, folder], cwd=tmp_path, check=True)
+    assert not checkpoint.exists()
+    assert result.read_bytes() == (tmp_path / "other" / "group-1.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [
+        ([1, 2, 1], "seeds: expected each once, found 1 several times"),
+        ([], "seeds: expected at least one"),
+        ([-1], "seeds: expected an integer from 0"),
+        ([2**32], "seeds"),
+    ],
+)
+def test_bad_seeds_are_refused(seeds, message, arrays, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        runs.train(recipe(), seeds, arrays, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_another_run_is_refused(arrays, tmp_path):
+    runs.train(recipe(steps=2), [1], arrays, tmp_path / "run")
+    with pytest.raises(OSError, match="belongs to a run of other seeds or another recipe"):
+        runs.train(recipe(steps=2), [1, 2], arrays, tmp_path / "run")
+    Path(tmp_path / "mine").mkdir()
+    Path(tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(OSError, match="holds other files"):
+        runs.train(recipe(steps=2), [1], arrays, tmp_path / "mine")
+    result = tmp_path / "run" / "group-1.safetensors"
+    result.write_bytes(result.read_bytes()[:100])
+    with pytest.raises(OSError, match="damaged"):
+        runs.train(recipe(steps=2), [1], arrays, tmp_path / "run")
+    assert os.listdir(tmp_path / "mine") == ["thesis.tex"]
