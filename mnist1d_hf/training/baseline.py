@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,14 @@ def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> 
     number = shipped(run)
     model = Mnist1dForSequenceClassification(network_config(run.recipe.network))
     model.load_state_dict(run.states[number])
-    model._auto_class = model.config._auto_class = None  # the code is in the package, not beside every baseline
     try:
         place.mkdir(parents=True, exist_ok=True)
-        model.save_pretrained(place)
+        with tempfile.TemporaryDirectory() as draft:
+            model.save_pretrained(draft)
+            shutil.copyfile(Path(draft) / "model.safetensors", place / "model.safetensors")
+            config = json.loads((Path(draft) / "config.json").read_text(encoding="utf-8"))
+        config.pop("auto_map", None)  # the code is in the package, not beside every baseline
+        (place / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         text = to_text(results(run, arrays, model.num_parameters()))
         (place / RESULTS).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
