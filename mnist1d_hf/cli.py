@@ -178,7 +178,9 @@ def info(
 ) -> None:
     """Show configurations, sizes, arguments and checksums."""
     if markdown:
-        print(describe.markdown())
+        from mnist1d_hf.training import tables
+
+        print(f"{describe.markdown()}\n\n{tables.markdown()}")
         return
     names = list(CONFIGURATIONS) if name is None else [find_configuration(name).name]
     print_table("Configurations", describe.CONFIGURATION_COLUMNS, [describe.configuration_row(item) for item in names])
@@ -258,7 +260,7 @@ def demo(
         Path | None, typer.Option(help="Cache of the datasets; the library's own by default.", show_default=False)
     ] = None,
 ) -> None:
-    """Build and load every configuration, check each against its checksums, and draw a figure."""
+    """Build and load every configuration, check each against its checksums, evaluate every baseline, draw a figure."""
     from mnist1d_hf import plots
 
     datasets.disable_progress_bars()
@@ -275,6 +277,7 @@ def demo(
         f"The stream, sample(range({count:,})): {_stream_rate(count):,.0f} samples a second in this process",
         highlight=False,
     )
+    cli_training.demo_baselines()
     figure = plots.save(plots.plot_overview(), output / "mnist1d.png")
     console.print(f"Figure: {figure}", soft_wrap=True, highlight=False)
 

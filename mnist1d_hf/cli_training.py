@@ -105,6 +105,36 @@ def evaluate(
         console.print(str(path), soft_wrap=True, highlight=False)
 
 
+def demo_baselines() -> None:
+    """Evaluate every bundled baseline on its test split, beside what its results say.
+
+    Raises:
+        OutputError: the weights do not give the accuracy that is recorded.
+    """
+    from transformers.utils import logging
+
+    from mnist1d_hf.models import list_pretrained, load_pretrained
+    from mnist1d_hf.training import evaluation, tables
+    from mnist1d_hf.training.data import load_arrays
+
+    logging.disable_progress_bar()
+    recorded = {row[0]: row for row in tables.baseline_rows()}
+    rows: list[tuple[str, ...]] = []
+    with progress("baselines", len(recorded)) as advance:
+        for entry in list_pretrained():
+            arrays = load_arrays(entry.data)
+            found = evaluation.evaluate(load_pretrained(entry.name), arrays.x_test, arrays.label_test).accuracy
+            if abs(found - entry.shipped_accuracy) > 1e-6:
+                raise OutputError(
+                    f"{entry.name}: expected accuracy {entry.shipped_accuracy} on the test split, found {found}; "
+                    f"this machine's arithmetic rounds differently, or the package is damaged"
+                )
+            rows.append((entry.name, f"{100 * found:.1f}", *(recorded[entry.name][place] for place in (4, 5, 6))))
+            advance(1)
+    columns = ("baseline", "this one, %", "all seeds, %", "best reading, %", "literature, %")
+    print_table("Trained baselines on their test splits", columns, rows, right=range(1, 5))
+
+
 def _print_evaluations(model: str, found: Mapping[str, Any], names: list[str]) -> None:
     rows: list[tuple[str, ...]] = []
     for name, item in found.items():

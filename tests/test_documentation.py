@@ -9,6 +9,7 @@ import pytest
 
 import mnist1d_hf
 from mnist1d_hf.data import describe
+from mnist1d_hf.training import tables
 
 MODULES = ["mnist1d_hf", *(item.name for item in pkgutil.walk_packages(mnist1d_hf.__path__, "mnist1d_hf."))]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -38,6 +39,10 @@ def test_readme_snippets(repository):
         exec(compile(snippet, "README.md", "exec"), names)
 
 
+def test_readme_table_of_baselines_is_that_of_the_results(repository):
+    assert tables.markdown() in (repository / "README.md").read_text()
+
+
 def test_readme_tables_are_those_of_the_code(repository):
     assert describe.markdown() in (repository / "README.md").read_text()
 
@@ -52,10 +57,21 @@ def test_changelog_names_the_version(repository):
     assert f"## {mnist1d_hf.__version__}" in (repository / "CHANGELOG.md").read_text()
 
 
-def test_data_imports_nothing_above_it(repository):
-    """Imports run one way: the data room knows neither models nor torch, nor anything that stands on it."""
-    for path in (repository / "mnist1d_hf" / "data").glob("*.py"):
+LIBRARIES = ("torch", "transformers", "matplotlib")
+ROOMS = {  # what each may not import
+    "data": (*LIBRARIES, "mnist1d_hf.models", "mnist1d_hf.training", "mnist1d_hf.export", "mnist1d_hf.cli"),
+    "models": ("mnist1d_hf.data", "mnist1d_hf.training", "mnist1d_hf.export", "mnist1d_hf.cli"),
+    "export": (*LIBRARIES, "mnist1d_hf.models", "mnist1d_hf.training", "mnist1d_hf.cli"),
+    "training": ("mnist1d_hf.export", "mnist1d_hf.plots", "mnist1d_hf.cli"),
+}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_run_one_way(repository, room):
+    """Data and models are two roots; export and training stand on them; the command line on everything."""
+    paths = list((repository / "mnist1d_hf" / room).glob("*.py"))
+    assert len(paths) > 3
+    for path in paths:
         imported = re.findall(r"^(?:from|import) ([\w.]+)", path.read_text(), flags=re.MULTILINE)
-        assert not [name for name in imported if name.split(".")[0] in ("torch", "transformers", "matplotlib")], path
-        for name in imported:
-            assert not name.startswith("mnist1d_hf") or name.startswith(("mnist1d_hf.data", "mnist1d_hf.errors")), path
+        wrong = [name for name in imported for prefix in ROOMS[room] if f"{name}.".startswith(f"{prefix}.")]
+        assert not wrong, path

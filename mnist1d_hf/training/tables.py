@@ -1,0 +1,46 @@
+"""The baselines in a table, from their recorded results: for README.md and the command line."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mnist1d_hf.data.describe import markdown_table
+from mnist1d_hf.models.catalog import list_pretrained, results
+
+COLUMNS = ("baseline", "parameters", "data", "seeds", "test accuracy, %", "best reading", "literature", "shipped")
+
+
+def baseline_rows() -> list[tuple[str, ...]]:
+    """One row for each bundled baseline; accuracies are mean ± standard deviation over the seeds, in percent.
+
+    >>> [row[1] for row in baseline_rows() if row[0] == "cnn"]
+    ['5,210']
+    """
+    rows: list[tuple[str, ...]] = []
+    for entry in list_pretrained():
+        found = results(entry.name)
+        goal = found["recipe"]["reach"]
+        rows.append(
+            (
+                entry.name,
+                f"{entry.parameters:,}",
+                entry.data,
+                str(entry.seeds),
+                _spread(found["test_accuracy"]),
+                "–" if found["best_reading"] is None else _spread(found["best_reading"]),
+                "–" if goal is None else f"{goal:g}",
+                f"{100 * entry.shipped_accuracy:.1f}",
+            )
+        )
+    return rows
+
+
+def _spread(summary: dict[str, Any]) -> str:
+    deviation = summary["deviation"]
+    return f"{100 * summary['mean']:.2f}" + ("" if math.isnan(deviation) else f" ± {100 * deviation:.2f}")
+
+
+def markdown() -> str:
+    """The table in Markdown, as README.md has it."""
+    return markdown_table(COLUMNS, baseline_rows())
