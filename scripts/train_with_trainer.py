@@ -10,8 +10,10 @@ Needs the extra "train" (accelerate), which scripts/prepare train or scripts/tes
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import datasets
@@ -46,7 +48,7 @@ class PaperCNN(nn.Module):
 
 
 class StreamTrainer(Trainer):
-    """A Trainer that reads whole batches from an iterable dataset: row by row it would be a hundred times slower."""
+    """A Trainer that reads whole batches from an iterable dataset, which costs less than row after row."""
 
     def get_train_dataloader(self) -> DataLoader:
         rank, world = self.args.process_index, self.args.world_size
@@ -106,21 +108,30 @@ def main() -> None:
 def parse() -> Any:
     """The options, or one line about what is wrong with them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    positive, rate, natural = number(int, 1), number(float, 1e-12), number(int, 0)
     parser.add_argument("--max-steps", type=positive, default=2000, help="optimiser steps (default 2000)")
     parser.add_argument("--batch-size", type=positive, default=256, help="samples a step on each rank (default 256)")
-    parser.add_argument("--learning-rate", type=float, default=1e-2, help="at its highest (default 0.01)")
+    parser.add_argument("--learning-rate", type=rate, default=1e-2, help="at its highest (default 0.01)")
     parser.add_argument("--seed", type=int, default=0, help="of the stream and of the weights (default 0)")
-    parser.add_argument("--num-workers", type=int, default=0, help="processes that read (default 0: none)")
+    parser.add_argument("--num-workers", type=natural, default=0, help="processes that read (default 0: none)")
     parser.add_argument("--output-dir", default="trainer-output", help="folder (default trainer-output)")
     return parser.parse_args()
 
 
-def positive(text: str) -> int:
-    """An integer of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, found {number}")
-    return number
+def number(kind: Callable[[str], float], least: float) -> Callable[[str], float]:
+    """What reads a finite number of at least `least`."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value < math.inf:
+            name = "an integer" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"expected {name} of at least {least:g}, found {text}")
+        return value
+
+    return read
 
 
 if __name__ == "__main__":

@@ -64,6 +64,9 @@ class Mnist1dConfig(PretrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         _refuse_slips(type(self), kwargs)
+        weights = kwargs.get("transformers_weights")  # the file that transformers would read instead of the usual one
+        if weights is not None and not str(weights).endswith((".safetensors", ".safetensors.index.json")):
+            raise ValueError(f"transformers_weights: only safetensors is read, found {weights!r}; remove the entry")
         if self.id2label is None:
             count = kwargs.pop("num_labels", 10)
             if isinstance(count, bool) or not isinstance(count, int) or count < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.utils import cached_file
 
 from .configuration_mnist1d import Mnist1dConfig
 
@@ -115,8 +117,8 @@ class Mnist1dForSequenceClassification(PreTrainedModel):
         if kwargs.get("use_safetensors") is False:
             raise ValueError("use_safetensors: only safetensors is read; pickled weights can run any code")
         name, wanted = pretrained_model_name_or_path, kwargs.pop("output_loading_info", False)
-        if isinstance(name, (str, os.PathLike)) and os.path.isdir(name):
-            _check_folder(os.fspath(name), kwargs.get("subfolder") or "")
+        if isinstance(name, (str, os.PathLike)):
+            _check_source(os.fspath(name), kwargs)
         kwargs |= {"use_safetensors": True, "output_loading_info": True}
         try:
             model, info = super().from_pretrained(name, *args, **kwargs)
@@ -136,6 +138,15 @@ class Mnist1dForSequenceClassification(PreTrainedModel):
                 raise ValueError(f"{name}: the file {problem} weights that the configuration asks for: {first}")
         return (model, info) if wanted else model
 
+    @classmethod
+    def _load_pretrained_model(
+        cls, model: Any, state_dict: Any, checkpoint_files: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Where transformers reads the files, whatever named them: the last gate for pickled ones."""
+        for file in checkpoint_files or []:
+            _check_name(os.fspath(file))
+        return super()._load_pretrained_model(model, state_dict, checkpoint_files, *args, **kwargs)
+
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
         """As in transformers, as safetensors only."""
         if kwargs.get("safe_serialization") is False:
@@ -143,11 +154,37 @@ class Mnist1dForSequenceClassification(PreTrainedModel):
         return super().save_pretrained(save_directory, *args, **kwargs)
 
 
+def _check_source(name: str, arguments: dict[str, Any]) -> None:
+    """Refuse a file, a folder and a repository that would have transformers read anything but safetensors."""
+    if os.path.isfile(name):
+        raise OSError(f"{name}: expected the folder of the model, found a file; give {os.path.dirname(name) or '.'!r}")
+    if os.path.isdir(name):
+        _check_folder(name, arguments.get("subfolder") or "")
+    keys = ("cache_dir", "force_download", "proxies", "token", "revision", "local_files_only", "subfolder")
+    options: dict[str, Any] = {key: arguments[key] for key in keys if arguments.get(key) is not None}
+    options |= {
+        f"_raise_exceptions_for_{kind}": False for kind in ("gated_repo", "missing_entries", "connection_errors")
+    }
+    variant = f".{arguments['variant']}" if arguments.get("variant") else ""
+    if cached_file(name, f"model{variant}.safetensors", **options) is None:
+        index = cached_file(name, f"model.safetensors.index{variant}.json", **options)
+        if index is not None:
+            with open(index, encoding="utf-8") as file:
+                for shard in json.load(file).get("weight_map", {}).values():
+                    _check_name(str(shard))
+
+
 def _check_folder(folder: str, subfolder: str) -> None:
-    files = os.listdir(os.path.join(folder, subfolder)) if os.path.isdir(os.path.join(folder, subfolder)) else []
+    place = os.path.join(folder, subfolder)
+    files = os.listdir(place) if os.path.isdir(place) else []
     pickled = [file for file in files if file.endswith((".bin", ".pt", ".pth", ".ckpt"))]
     if pickled and not any(file.endswith((".safetensors", ".safetensors.index.json")) for file in files):
         raise OSError(f"{folder}: only {pickled[0]} is there; pickled weights are not read, save them as safetensors")
+
+
+def _check_name(file: str) -> None:
+    if not file.endswith(".safetensors"):
+        raise OSError(f"{file}: pickled weights are not read, only *.safetensors; save them as safetensors")
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -226,6 +227,55 @@ def test_only_safetensors(tmp_path):
         Mnist1dForSequenceClassification.from_pretrained(tmp_path / "b", use_safetensors=False)
     model.save_pretrained(tmp_path / "c")
     assert sorted(path.name for path in (tmp_path / "c").glob("*.safetensors")) == ["model.safetensors"]
+
+
+class Bomb:
+    """What unpickles it leaves a file behind."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def named_in_the_configuration(folder):
+    config = json.loads((folder / "config.json").read_text()) | {"transformers_weights": "adapter_model.bin"}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder, "adapter_model.bin"
+
+
+def named_in_an_index(folder):
+    names = model_of().state_dict()
+    (folder / "model.safetensors").unlink()
+    index = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(names, "weights-1.bin")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder, "weights-1.bin"
+
+
+def named_by_the_caller(folder):
+    return folder / "weights.bin", "weights.bin"
+
+
+@pytest.mark.parametrize("route", [named_in_the_configuration, named_in_an_index, named_by_the_caller])
+@pytest.mark.parametrize("auto", [False, True], ids=["class", "auto"])
+def test_no_way_round_safetensors(route, auto, tmp_path):
+    """transformers knows names for weights that skip its own check; none leads to a pickle."""
+    model_of().save_pretrained(tmp_path / "model")
+    source, pickled = route(tmp_path / "model")
+    torch.save(Bomb(tmp_path / "exploded"), tmp_path / "model" / pickled)
+    load = AutoModelForSequenceClassification if auto else Mnist1dForSequenceClassification
+    for unsafe in ({}, {"weights_only": False}):
+        with pytest.raises((OSError, ValueError)):
+            load.from_pretrained(source, **unsafe)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_sharded_safetensors_are_read(x, tmp_path):
+    model = model_of()
+    model.save_pretrained(tmp_path, max_shard_size=5000)
+    assert (tmp_path / "model.safetensors.index.json").exists()
+    assert torch.equal(Mnist1dForSequenceClassification.from_pretrained(tmp_path)(x).logits, model(x).logits)
 
 
 @pytest.mark.parametrize(

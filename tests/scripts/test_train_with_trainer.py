@@ -73,8 +73,10 @@ def test_two_ranks_see_each_row_once(repository, tmp_path, unshared):
     ("options", "message"),
     [
         (("--seed", "-4"), "seed: expected an integer from 0 to 9223372036854775807, found -4"),
-        (("--max-steps", "0"), "argument --max-steps: expected at least 1, found 0"),
-        (("--batch-size", "x"), "argument --batch-size: invalid positive value: 'x'"),
+        (("--max-steps", "0"), "argument --max-steps: expected an integer of at least 1, found 0"),
+        (("--batch-size", "x"), "argument --batch-size: expected an integer of at least 1, found x"),
+        (("--learning-rate", "nan"), "argument --learning-rate: expected a number of at least 1e-12, found nan"),
+        (("--num-workers=-2",), "argument --num-workers: expected an integer of at least 0, found -2"),
     ],
     ids=str,
 )
