@@ -18,10 +18,12 @@ from torch.nn import functional
 
 from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
 from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
+from mnist1d_hf.training.batches import Fresh, Rows
+from mnist1d_hf.training.evaluation import fresh_samples
 from mnist1d_hf.training.recipe import Recipe
 from mnist1d_hf.training.stacked import member_state, set_generators, stack
 
-_KEPT = ("order", "best", "best_step", "finite")
+_KEPT = ("best", "best_step", "finite")
 _EVALUATED = 500  # samples of each member that are evaluated at a time
 
 
@@ -44,6 +46,7 @@ class Member:
         step: whose weights were kept, counted from 1.
         validation: accuracy of these on the held-out part; None without one.
         test: accuracy of these on the test split, read once.
+        fresh: accuracy of these on samples that no training has seen; None where the recipe asks for none.
         diverged: whether the loss was ever not finite.
         history: accuracy on the held-out part by step; on the test split where the recipe watches it.
     """
@@ -54,6 +57,7 @@ class Member:
     test: float
     diverged: bool
     history: list[tuple[int, float]]
+    fresh: float | None = None
 
 
 class Population:
@@ -75,26 +79,18 @@ class Population:
         self.network = stack([initial_network(recipe, seed) for seed in self.seeds]).to(self.device)
         self.generators = [torch.Generator().manual_seed(2**32 + seed) for seed in self.seeds]
         set_generators(self.network, self.generators)
-        self.kept, self.held_out = self._parts()
+        self.batches = (
+            Fresh(recipe, self.seeds, self.device)
+            if recipe.data == "stream"
+            else Rows(recipe, self.seeds, self.x, self.label, self.generators)
+        )
         self.optimizer = _optimizer(recipe, self.network.parameters())
         self.step = 0
-        self.order = torch.empty(len(self.seeds), 0, dtype=torch.long)
         self.history: list[list[float]] = []  # of each evaluation: step, and the accuracy of each member
         self.best = torch.full((len(self.seeds),), -1.0, dtype=torch.double)
         self.best_step = torch.zeros(len(self.seeds), dtype=torch.long)
         self.best_state: dict[str, Tensor] = {}
         self.finite = torch.ones(len(self.seeds), dtype=torch.bool)
-
-    def _parts(self) -> tuple[Tensor, Tensor]:
-        """Rows to train on and rows held out, for each member."""
-        rows = len(self.x)
-        held_out = round(self.recipe.holdout * rows)
-        orders = torch.stack(
-            [torch.randperm(rows, generator=torch.Generator().manual_seed(2**33 + seed)) for seed in self.seeds]
-        )
-        if not held_out:
-            return torch.arange(rows).expand(len(self.seeds), rows), orders[:, :0]
-        return orders[:, held_out:].sort(dim=1).values, orders[:, :held_out].sort(dim=1).values
 
     def run(self, until: int | None = None, progress: Callable[[int], object] | None = None) -> None:
         """Train up to a step, by default the last one."""
@@ -110,11 +106,11 @@ class Population:
     def _train_step(self) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(self.step)
-        rows = self._next_rows()
-        x, label = self.x[rows.to(self.device)], self.label[rows.to(self.device)]
+        x, label = self.batches.next(self.step)
         if self.recipe.augmentation is not None:
             x = self.recipe.augmentation(x, self.generators)
-        logits = self.network(x)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            logits = self.network(x).float()
         losses = functional.cross_entropy(
             logits.flatten(0, 1), label.flatten(), reduction="none", label_smoothing=self.recipe.label_smoothing
         )
@@ -124,19 +120,6 @@ class Population:
         self.optimizer.step()
         self.finite &= per_member.detach().isfinite().cpu()
         self.step += 1
-
-    def _next_rows(self) -> Tensor:
-        """Rows of the next batch of each member."""
-        size = self.recipe.batch_size
-        if not self.recipe.shuffle:
-            places = torch.arange(self.step * size, (self.step + 1) * size) % self.kept.shape[1]
-            return self.kept[:, places]
-        if self.order.shape[1] < size:  # a new epoch; what is left over of the last one is not used
-            count = self.kept.shape[1]
-            fresh = torch.stack([torch.randperm(count, generator=generator) for generator in self.generators])
-            self.order = self.kept.gather(1, fresh)
-        rows, self.order = self.order[:, :size], self.order[:, size:]
-        return rows
 
     def _evaluate(self) -> None:
         self.network.eval()
@@ -158,12 +141,20 @@ class Population:
             self.best_state[name][chosen] = values[chosen]
 
     def _validation(self) -> Tensor:
-        rows = self.held_out.to(self.device)
-        return self._accuracy(self.x[rows], self.label[rows])
+        assert isinstance(self.batches, Rows)
+        return self._accuracy(*self.batches.validation())
 
     def _test(self) -> Tensor:
+        return self._on_all(self.x_test, self.label_test)
+
+    def _fresh(self) -> Tensor:
+        x, label = fresh_samples("default", self.recipe.fresh)
+        return self._on_all(torch.from_numpy(x).to(self.device), torch.from_numpy(label).to(self.device))
+
+    def _on_all(self, x: Tensor, label: Tensor) -> Tensor:
+        """Accuracy of each member on the same samples."""
         shape = (len(self.seeds), -1)
-        return self._accuracy(self.x_test.expand(*shape, -1), self.label_test.expand(*shape))
+        return self._accuracy(x.expand(*shape, -1), label.expand(*shape))
 
     def _accuracy(self, x: Tensor, label: Tensor) -> Tensor:
         """Share of correct answers of each member."""
@@ -181,6 +172,7 @@ class Population:
             tensors |= {f"optimizer.{place}.{name}": value for name, value in moments.items()}
         for number, generator in enumerate(self.generators):
             tensors[f"generator.{number}"] = generator.get_state()
+        tensors |= {f"batches.{name}": value for name, value in self.batches.state().items()}
         for name in _KEPT:
             tensors[name] = getattr(self, name)
         return tensors, {"step": self.step, "history": [list(row) for row in self.history]}
@@ -201,6 +193,7 @@ class Population:
         self.optimizer.load_state_dict(optimizer)
         for number, generator in enumerate(self.generators):
             generator.set_state(tensors[f"generator.{number}"])
+        self.batches.load_state(under("batches."))
         for name in _KEPT:
             setattr(self, name, tensors[name].clone())
         self.step, self.history = values["step"], [list(row) for row in values["history"]]
@@ -212,6 +205,7 @@ class Population:
         self.network.eval()
         test = self._test()
         validation = self._validation() if self.recipe.holdout else None
+        fresh = self._fresh() if self.recipe.fresh else None
         members = []
         for number, seed in enumerate(self.seeds):
             best = self.recipe.select == "best"
@@ -223,6 +217,7 @@ class Population:
                     test=float(test[number]),
                     diverged=not bool(self.finite[number]),
                     history=[(int(row[0]), row[1 + number]) for row in self.history],
+                    fresh=None if fresh is None else float(fresh[number]),
                 )
             )
         states = [

@@ -30,17 +30,51 @@ class StackedLinear(Stacked):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(self.members, -1, x.shape[-1])
-        weight = self.weight.transpose(1, 2)
-        y = torch.bmm(flat, weight) if self.bias is None else torch.baddbmm(self.bias[:, None], flat, weight)
-        return y.view(*x.shape[:-1], -1)
+        return _Product.apply(flat, self.weight, self.bias).view(*x.shape[:-1], -1)
+
+
+class _Product(torch.autograd.Function):
+    """A linear layer of all members: (members, batch, features) in and out.
+
+    The weights' gradient comes out in the layout of the weights: torch's own is its transpose, and to turn that round
+    takes longer than to compute it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        dtype = _product_dtype(x)
+        x, matrix = x.to(dtype), weight.to(dtype)
+        ctx.save_for_backward(x, matrix)
+        ctx.dtype, ctx.bias = weight.dtype, bias is not None
+        turned = matrix.transpose(1, 2)
+        return torch.bmm(x, turned) if bias is None else torch.baddbmm(bias[:, None].to(dtype), x, turned)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, matrix = ctx.saved_tensors
+        of_x = None
+        if ctx.needs_input_grad[0] and x.stride(1) == 1:  # behind convolutions the batch is the last axis in memory;
+            # a gradient that lies otherwise would slow down all that comes next
+            of_x = torch.bmm(matrix.transpose(1, 2), gradient.transpose(1, 2)).transpose(1, 2)
+        elif ctx.needs_input_grad[0]:
+            of_x = torch.bmm(gradient, matrix)
+        of_weight = torch.bmm(gradient.transpose(1, 2), x).to(ctx.dtype)
+        of_bias = gradient.sum(1).to(ctx.dtype) if ctx.bias else None
+        return of_x, of_weight, of_bias
+
+
+def _product_dtype(x: Tensor) -> torch.dtype:
+    """Of matrix products: that of autocast where it is on."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 class StackedPReLU(Stacked):
     """`nn.PReLU` with one slope for (members, ...)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        slope = self.weight.view(self.members, *[1] * (x.dim() - 1))
-        return torch.where(x >= 0, x, slope * x)
+        slope = self.weight.to(x.dtype).view(self.members, *[1] * (x.dim() - 1))
+        return torch.relu(x) - slope * torch.relu(-x)  # four times as fast as torch.where and torch.prelu
 
 
 class StackedLayerNorm(Stacked):
@@ -132,10 +166,11 @@ class _Scratch:
     def __deepcopy__(self, memo: Any) -> _Scratch:
         return _Scratch()
 
-    def get(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    def get(self, name: str, shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        dtype = dtype or like.dtype
         kept = self._kept.get(name)
-        if kept is None or kept.shape != shape or kept.dtype != like.dtype or kept.device != like.device:
-            kept = self._kept[name] = like.new_empty(shape)
+        if kept is None or kept.shape != shape or kept.dtype != dtype or kept.device != like.device:
+            kept = self._kept[name] = like.new_empty(shape, dtype=dtype)
         return kept
 
 
@@ -149,15 +184,16 @@ class _Convolution(torch.autograd.Function):
         kernel, stride, dilation, padding = geometry
         members, channels, length, batch = x.shape
         out = (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-        columns = scratch.get("columns", (members, channels, kernel, out, batch), x)
+        dtype = _product_dtype(x)
+        columns = scratch.get("columns", (members, channels, kernel, out, batch), x, dtype)
         taps = [_overlap(length, out, stride, dilation * tap - padding) for tap in range(kernel)]
         for tap, (first, last, source) in enumerate(taps):
             columns[:, :, tap, :first].zero_()
             columns[:, :, tap, last:].zero_()
             columns[:, :, tap, first:last] = x[:, :, source]
         flat = columns.view(members, channels * kernel, out * batch)
-        matrix = weight.reshape(members, -1, channels * kernel)
-        y = torch.bmm(matrix, flat) if bias is None else torch.baddbmm(bias[:, :, None], matrix, flat)
+        matrix = weight.reshape(members, -1, channels * kernel).to(dtype)
+        y = torch.bmm(matrix, flat) if bias is None else torch.baddbmm(bias[:, :, None].to(dtype), matrix, flat)
         ctx.save_for_backward(flat, weight)
         ctx.shape, ctx.taps, ctx.scratch, ctx.bias = x.shape, taps, scratch, bias is not None
         return y.view(members, -1, out, batch)
@@ -168,11 +204,11 @@ class _Convolution(torch.autograd.Function):
         members, channels, _, batch = ctx.shape
         out = gradient.shape[2]
         gradient = gradient.reshape(members, weight.shape[1], -1)
-        of_weight = torch.bmm(gradient, flat.transpose(1, 2)).view_as(weight)
+        of_weight = torch.bmm(gradient, flat.transpose(1, 2)).view_as(weight).to(weight.dtype)
         of_bias = gradient.sum(-1) if ctx.bias else None
         of_x = None
         if ctx.needs_input_grad[0]:
-            matrix = weight.reshape(members, weight.shape[1], -1).transpose(1, 2)
+            matrix = weight.reshape(members, weight.shape[1], -1).transpose(1, 2).to(gradient.dtype)
             parts = ctx.scratch.get("parts", (members, matrix.shape[1], gradient.shape[2]), gradient)
             torch.bmm(matrix, gradient, out=parts)
             parts = parts.view(members, channels, -1, out, batch)

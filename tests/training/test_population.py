@@ -91,14 +91,14 @@ def test_the_held_out_part_is_never_trained_on_and_chooses(arrays):
     population = Population(chosen, [1, 2], arrays)
     seen = [set(), set()]
     for _ in range(40):
-        for member, rows in enumerate(population._next_rows()):
+        for member, rows in enumerate(population.batches._rows(0)):
             seen[member].update(rows.tolist())
     for member in range(2):
-        held_out = set(population.held_out[member].tolist())
+        held_out = set(population.batches.held_out[member].tolist())
         assert len(held_out) == 60
         assert not held_out & seen[member]
         assert held_out | seen[member] == set(range(600))
-    assert not torch.equal(population.held_out[0], population.held_out[1])
+    assert not torch.equal(population.batches.held_out[0], population.batches.held_out[1])
     members, states = trained(chosen, [1, 2], arrays)
     for member, state in zip(members, states, strict=True):
         best = max(accuracy for _, accuracy in member.history)
