@@ -84,6 +84,10 @@ def evaluate(
 
     if fresh < 0:
         raise InvalidValueError(f"fresh: expected at least 0, found {fresh}")
+    if figure is not None:
+        from mnist1d_hf import plots
+
+        plots.kind_of(figure)  # a wrong one is refused before the work, not after it
     folder = Path(model) if Path(model).is_dir() else folder_of(model)
     configuration = config or _trained_on(folder)
     network = _load(folder)
@@ -98,8 +102,6 @@ def evaluate(
     names = [network.config.id2label[number] for number in range(network.config.num_labels)]
     _print_evaluations(model, found, names)
     if figure is not None:
-        from mnist1d_hf import plots
-
         titles = {name: item.confusion for name, item in found.items()}
         path = plots.save(plots.plot_confusion(titles, names), figure)
         console.print(str(path), soft_wrap=True, highlight=False)
@@ -107,8 +109,12 @@ def evaluate(
 
 def _load(folder: Path) -> Any:
     """The model of a folder. transformers has many ways to say that it is not one; here all of them are one line."""
+    from transformers.utils import logging
+
     from mnist1d_hf.models import Mnist1dForSequenceClassification
 
+    logging.disable_progress_bar()
+    logging.set_verbosity(logging.CRITICAL)  # what it reports in tables is in the exception, too
     if not (folder / "config.json").is_file():
         raise OutputError(f"{folder}: no config.json; give a folder that save_pretrained or `mnist1d-hf train` wrote")
     try:

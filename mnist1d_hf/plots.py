@@ -119,6 +119,18 @@ def plot(kind: str, config: GeneratorConfig | None = None, **options: Any) -> Fi
     return KINDS[kind](config, **options)
 
 
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """The format that a figure's file name stands for, "png" or "svg".
+
+    Raises:
+        InvalidValueError: another ending.
+    """
+    kind = Path(path).suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise InvalidValueError(f"{path}: expected a file name that ends in .png or .svg")
+    return kind
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure as PNG or SVG, whole or not at all.
 
@@ -126,10 +138,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
         InvalidValueError: another ending.
         OutputError: (an `OSError`) the file cannot be written.
     """
-    path = Path(path).expanduser()
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in ("png", "svg"):
-        raise InvalidValueError(f"{path}: expected a file name that ends in .png or .svg")
+    path, kind = Path(path).expanduser(), kind_of(path)
     draft = path.with_name(f".{path.name}.incomplete-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

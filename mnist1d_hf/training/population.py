@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
 from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
-from mnist1d_hf.training.batches import Fresh, Rows
+from mnist1d_hf.training.batches import Fresh, Rows, Synthetic
 from mnist1d_hf.training.evaluation import fresh_samples
 from mnist1d_hf.training.recipe import Recipe
 from mnist1d_hf.training.stacked import member_state, set_generators, stack
@@ -79,11 +79,11 @@ class Population:
         self.network = stack([initial_network(recipe, seed) for seed in self.seeds]).to(self.device)
         self.generators = [torch.Generator().manual_seed(2**32 + seed) for seed in self.seeds]
         set_generators(self.network, self.generators)
-        self.batches = (
-            Fresh(recipe, self.seeds, self.device)
-            if recipe.data == "stream"
-            else Rows(recipe, self.seeds, self.x, self.label, self.generators)
-        )
+        if recipe.data == "stream":
+            self.batches: Rows | Fresh = Fresh(recipe, self.seeds, self.device)
+        else:
+            kind = Synthetic if recipe.synthetic else Rows
+            self.batches = kind(recipe, self.seeds, self.x, self.label, self.generators)
         self.optimizer = _optimizer(recipe, self.network.parameters())
         self.step = 0
         self.history: list[list[float]] = []  # of each evaluation: step, and the accuracy of each member
@@ -107,8 +107,6 @@ class Population:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(self.step)
         x, label = self.batches.next(self.step)
-        if self.recipe.augmentation is not None:
-            x = self.recipe.augmentation(x, self.generators)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             logits = self.network(x).float()
         losses = functional.cross_entropy(

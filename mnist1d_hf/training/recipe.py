@@ -33,7 +33,9 @@ class Recipe:
         holdout: share of the training split held out, drawn by each seed; 0 for none.
         select: "final" for the last step; "best" for the step with the best accuracy on the held-out part.
         eval_every: steps between evaluations.
-        augmentation: of the training signals; None for none.
+        synthetic: share of each batch that is put together anew from the parts of the member's own training signals
+            (`training.synthesis`); 0 for none.
+        augmentation: of the other training signals; None for none.
         fresh: how many samples of the stream, which no training has seen, the kept weights are also read on.
         watch_test: record the accuracy on the test split along the way (the paper's protocol); never used to choose.
         seeds: how many seeds, from 0 on, the baseline has.
@@ -56,6 +58,7 @@ class Recipe:
     holdout: float = 0.1
     select: str = "best"
     eval_every: int = 250
+    synthetic: float = 0.0
     augmentation: Augmentation | None = None
     fresh: int = 0
     watch_test: bool = False
@@ -79,6 +82,12 @@ class Recipe:
             )
         if self.data == "stream" and self.holdout:
             raise InvalidValueError("holdout: the stream never comes twice, so nothing is held out; give holdout=0")
+        if self.data == "stream" and self.augmentation is not None:
+            raise InvalidValueError("augmentation: the stream is endless and needs none; give augmentation=None")
+        if not 0 <= self.synthetic <= 1:
+            raise InvalidValueError(f"synthetic: expected a share from 0 to 1, found {self.synthetic}")
+        if self.synthetic and self.data in ("shuffled", "stream"):
+            raise InvalidValueError(f"synthetic: signals of {self.data} cannot be taken apart; give synthetic=0")
 
     def __reduce__(self) -> Any:  # a mapping proxy cannot be pickled
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
