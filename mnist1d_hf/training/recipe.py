@@ -31,7 +31,8 @@ class Recipe:
             up to three times as fast where the processor knows it, and slow where it does not.
         shuffle: batches from a new order in each epoch; else in the stored order.
         holdout: share of the training split held out, drawn by each seed; 0 for none.
-        select: "final" for the last step; "best" for the step with the best accuracy on the held-out part.
+        select: "final" for the last step; "best" for the step with the best accuracy on the held-out part, the
+            first of several; "loss" for that with the lowest loss there, which tells steps near 100 % apart.
         eval_every: steps between evaluations.
         synthetic: share of each batch that is put together anew from the parts of the member's own training signals
             (`training.synthesis`); 0 for none.
@@ -76,7 +77,7 @@ class Recipe:
         ):
             if getattr(self, field) not in legal:
                 raise InvalidValueError(f"{field}: expected one of {', '.join(legal)}, found {getattr(self, field)!r}")
-        if self.select == "best" and not self.holdout:
+        if self.select != "final" and not self.holdout:
             raise InvalidValueError(
                 "select: the best step is chosen on held-out data; give a holdout, or select='final'"
             )
@@ -111,7 +112,7 @@ class Recipe:
 
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("constant", "cosine")
-SELECTIONS = ("final", "best")
+SELECTIONS = ("final", "best", "loss")
 PRECISIONS = ("float32", "bfloat16")
 
 
