@@ -85,8 +85,8 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="mlp-augmented",
-            network={"architecture": "mlp", "widths": (512, 512, 512), "activation": "prelu"},
-            steps=10_000,
+            network={"architecture": "mlp", "widths": (384, 384, 384), "activation": "prelu"},
+            steps=12_000,
             batch_size=250,
             learning_rate=2e-3,
             optimizer="adamw",
