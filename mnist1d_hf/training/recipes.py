@@ -71,7 +71,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="mlp-40k",
-            network={"architecture": "mlp", "widths": (384, 384, 384), "activation": "prelu", "dropout": 0.2},
+            network={"architecture": "mlp", "widths": (320, 320, 320), "activation": "prelu", "dropout": 0.2},
             data="large-40k",
             steps=10_000,
             batch_size=250,
