@@ -207,7 +207,11 @@ def test_a_collection_is_made_once_and_filled(server: HubServer, publish: Publis
             "user/none",
             "the token is missing, wrong or expired; run `hf auth login` or set HF_TOKEN",
         ),
-        ("hf_wrong", "user/present", "looking for the repository: answer 401 (Invalid credentials in Authorization header"),
+        (
+            "hf_wrong",
+            "user/present",
+            "looking for the repository: answer 401 (Invalid credentials in Authorization header",
+        ),
         ("hf_read", "user/none", "(this one is of user, role read, namespaces user, org)"),
         ("hf_read", "user/present", "use one with write permission for this namespace"),
         ("hf_other", "user/present", "(this one is of other, role write, namespaces other)"),
@@ -286,6 +290,67 @@ def test_folders_that_are_none(
         (folder / name).symlink_to("/etc/hostname")
     assert message in publish(folder)["error"]
     assert server.log == []
+
+
+# logins
+
+
+def test_keyless_login_of_a_ci_job(server: HubServer, publish: Publish, repo_id: str, first: Path) -> None:
+    """The job's identity for a token of an hour: that may neither make repositories nor ask whose it is."""
+    server.push("dataset", repo_id, {})
+    minted = Answer(200, body=b'{"value": "identity-of-the-job"}')
+    exchanged = Answer(200, body=b'{"access_token": "hf_write", "token_type": "bearer", "expires_in": 3600}')
+    server.faults = [
+        Fault(("GET", "/mint"), minted),
+        Fault(("POST", "/oauth/token"), exchanged),
+        Fault(("GET", "/api/whoami"), Answer(401), times=None),
+        Fault(("POST", "/api/repos/create"), Answer(403), times=None),
+    ]
+    job = {
+        "GITHUB_ACTIONS": "true",
+        "ACTIONS_ID_TOKEN_REQUEST_URL": f"{server.url}/mint",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "of-the-runner",
+        "HF_OIDC_RESOURCE": f"datasets/{repo_id}",
+    }
+    answer = publish(first, token=None, environment=job)
+    assert answer["error"] is None
+    assert published(server, repo_id) == held(first)
+    wanted = next(request.json() for request in server.requests if request.target == "/oauth/token")
+    assert (wanted["subject_token"], wanted["resource"]) == ("identity-of-the-job", f"datasets/{repo_id}")
+
+
+@pytest.mark.parametrize(
+    ("job", "message"),
+    [
+        ({}, "no OIDC id token is available"),
+        ({"GITHUB_ACTIONS": "true"}, "the job needs `id-token: write`"),
+        ({"HF_OIDC_ID_TOKEN": "unknown-job"}, "the repository on the Hub must name it as a trusted publisher"),
+    ],
+)
+def test_keyless_login_that_fails(
+    server: HubServer, publish: Publish, repo_id: str, first: Path, job: dict[str, str], message: str
+) -> None:
+    """It was asked for, so no other token takes its place."""
+    server.faults = [Fault(("POST", "/oauth/token"), Answer(401))]
+    failed = publish(first, environment={"HF_OIDC_RESOURCE": f"datasets/{repo_id}", **job})
+    assert failed["error"].startswith("keyless login: ")
+    assert message in failed["error"]
+    assert "unknown-job" not in failed["error"]
+    assert not server.repo("dataset", repo_id).exists
+
+
+def test_a_token_from_the_login(
+    running: tuple[HubServer, Worker], server: HubServer, publish: Publish, repo_id: str, first: Path
+) -> None:
+    """The file that `hf auth login` writes."""
+    login = running[1].folder.parent / "home" / "token"
+    login.parent.mkdir(exist_ok=True)
+    login.write_text("hf_write\n")
+    try:
+        assert publish(first, token=None)["error"] is None
+    finally:
+        login.unlink()
+    assert published(server, repo_id) == held(first)
 
 
 # faults that pass: one try more, the same end
@@ -398,8 +463,8 @@ def test_waits_grow_and_end(server: HubServer, publish: Publish, repo_id: str, f
     assert published(server, repo_id) == {}
 
 
-def test_nobody_answers(server: HubServer, publish: Publish, first: Path, repo_id: str) -> None:
-    """Slow answers are waited for; a client told to stay offline says so at once."""
+def test_slow_answers_are_waited_for(server: HubServer, publish: Publish, first: Path, repo_id: str) -> None:
+    """Each takes its time."""
     server.faults = [Fault(("*", repo_id), Delay(0.05), times=None)]
     assert publish(first)["error"] is None
 
