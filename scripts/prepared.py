@@ -13,8 +13,12 @@ NEEDED = ("mnist1d_hf", "datasets", "torch", "transformers", "typer")
 
 
 def go_on_prepared() -> None:
-    """Return where the package can be imported; else run scripts/prepare and start this script again in .venv."""
+    """Return where the package is installed; else run scripts/prepare and start this script again in .venv.
+
+    Either way it is this clone's code that runs.
+    """
     if all(importlib.util.find_spec(name) for name in NEEDED):
+        sys.path.insert(0, str(ROOT))
         return
     done = subprocess.run([str(ROOT / "scripts" / "prepare")], check=False)
     if done.returncode:
