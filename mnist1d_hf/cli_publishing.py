@@ -143,7 +143,7 @@ def _print_plan(plan: Plan, why_not_compared: str | None) -> None:
     rows: list[tuple[str, ...]] = [
         (change.kind, change.path, _size(change.before), _size(change.size)) for change in plan.changes
     ]
-    print_table(f"{plan.repo_type} {plan.repo_id}", ("", "file", "bytes there", "bytes here"), rows, right=(2, 3))
+    print_table(f"{plan.repo_type} {plan.repo_id}", ("", "file", "there, B", "here, B"), rows, right=(2, 3))
     parent = f"commit {plan.parent[:10]}" if plan.parent else "an empty repository"
     remark = f" ({why_not_compared})" if why_not_compared else ""
     console.print(f"{plan}; compared with {parent}{remark}", soft_wrap=True, highlight=False, markup=False)

@@ -100,13 +100,19 @@ def plan_folder(
         OutputError: the folder cannot be read.
     """
     files = planning.read_folder(folder)
-    remote = Remote(check_repo_id(repo_id), repo_type, find_token(), options.patience, report)
+    remote = Remote(check_repo_id(repo_id), repo_type, find_token(options.patience), options.patience, report)
     private = remote.is_private()
     if private is None:
         return planning.plan(repo_id, repo_type, None, files, {}, {})
     _refuse_public(remote, private, options)
     known = _PULL.fullmatch(options.revision) or options.revision in remote.branches()
-    return _plan(remote, remote.state(options.revision if known else MAIN), files, merge_card)[0]
+    found, merged = _plan(remote, remote.state(options.revision if known else MAIN), files, merge_card)
+    if options.tag is not None:
+        try:
+            _check_tag(remote, options.tag, None, merged)
+        except HubError as error:
+            report(f"This would be refused: {error}")
+    return found
 
 
 def publish_folder(
@@ -139,7 +145,7 @@ def publish_folder(
         OutputError: the folder cannot be read.
     """
     files = planning.read_folder(folder)
-    token = find_token()
+    token = find_token(options.patience)
     if token is None:
         raise HubError(f"{check_repo_id(repo_id)}: no token to publish with; run `hf auth login` or set HF_TOKEN")
     remote = Remote(check_repo_id(repo_id), repo_type, token, options.patience, report)

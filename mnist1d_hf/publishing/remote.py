@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import re
 import tempfile
 import warnings
@@ -46,21 +47,33 @@ class Sent(NamedTuple):
     pull_request: str | None
 
 
-def find_token() -> str | None:
+def find_token(patience: Patience | None = None) -> str | None:
     """The token of huggingface_hub: exchanged for the identity of a CI job, from the environment, or from the login.
 
     Raises:
         HubError: HF_OIDC_RESOURCE asks for an exchange, and it failed.
     """
-    try:
-        return get_token()
-    except Exception as error:  # OIDCError only exists in the newer releases
-        if type(error).__name__ == "OIDCError" or retrying.status_of(error) or retrying.is_passing(error):
-            raise HubError(
-                f"keyless login: {retrying.cause(error)}; the job needs `id-token: write`, and the repository on the "
-                f"Hub must name it as a trusted publisher"
-            ) from error
-        raise
+    token = _token(patience or Patience())
+    if token is None and os.environ.get("HF_OIDC_RESOURCE"):
+        raise HubError("keyless login: expected huggingface_hub 1.19 or newer, found an older one; upgrade it")
+    return token
+
+
+def _token(patience: Patience) -> str | None:
+    for attempt in itertools.count(1):
+        try:
+            return get_token()
+        except Exception as error:  # OIDCError only exists in the newer releases
+            if retrying.is_passing(error) and not patience.is_over(attempt, error):
+                patience.sleep(patience.seconds(attempt, error))
+            elif type(error).__name__ == "OIDCError" or retrying.status_of(error) or retrying.is_passing(error):
+                raise HubError(
+                    f"keyless login: {retrying.cause(error)}; the job needs `id-token: write`, and the repository on "
+                    f"the Hub must name it as a trusted publisher"
+                ) from error
+            else:
+                raise
+    raise AssertionError("unreachable")
 
 
 def check_repo_id(repo_id: str) -> str:

@@ -98,7 +98,7 @@ def test_keys_that_were_added_on_the_hub_survive(
 
 
 def test_a_plan_needs_no_token_and_writes_nothing(
-    server: HubServer, publish: Publish, first: Path, second: Path
+    server: HubServer, publish: Publish, repo_id: str, first: Path, second: Path
 ) -> None:
     """Everything is new where there is no repository; else what is added, changed and deleted, with sizes."""
     plan = publish(first, token=None, plan=True)["result"]
@@ -113,6 +113,11 @@ def test_a_plan_needs_no_token_and_writes_nothing(
         ["add", "new.bin", 3, None],
     ]
     assert (plan["unchanged"], plan["foreign"]) == (["data/test.parquet"], [".gitattributes"])
+    with server.storage.update("dataset", repo_id) as state:
+        state["refs"]["refs/tags/1.0"] = state["refs"]["refs/heads/main"]
+    lines = publish(second, token=None, plan=True, options={"tag": "1.0"})["lines"]
+    assert "This would be refused" in lines[0]
+    assert publish(first, token=None, plan=True, options={"tag": "1.0"})["lines"] == []
     assert writes(server) == []
 
 
@@ -302,6 +307,8 @@ def test_keyless_login_of_a_ci_job(server: HubServer, publish: Publish, repo_id:
     exchanged = Answer(200, body=b'{"access_token": "hf_write", "token_type": "bearer", "expires_in": 3600}')
     server.faults = [
         Fault(("GET", "/mint"), minted),
+        Fault(("POST", "/oauth/token"), Answer(503)),
+        Fault(("GET", "/mint"), minted),
         Fault(("POST", "/oauth/token"), exchanged),
         Fault(("GET", "/api/whoami"), Answer(401), times=None),
         Fault(("POST", "/api/repos/create"), Answer(403), times=None),
@@ -316,6 +323,7 @@ def test_keyless_login_of_a_ci_job(server: HubServer, publish: Publish, repo_id:
     assert answer["error"] is None
     assert published(server, repo_id) == held(first)
     wanted = next(request.json() for request in server.requests if request.target == "/oauth/token")
+    assert answer["waits"] == [1.0]
     assert (wanted["subject_token"], wanted["resource"]) == ("identity-of-the-job", f"datasets/{repo_id}")
 
 
