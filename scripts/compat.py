@@ -161,7 +161,7 @@ def environments() -> list[Environment]:
         ),
         Environment(
             python,
-            ("setuptools", str(ROOT), "pytest", "hypothesis", "scipy", "mnist1d"),
+            ("--editable", str(ROOT), "pytest", "hypothesis", "scipy", "mnist1d"),
             ("datasets", "numpy", "pyarrow"),
             python,
             constraints=True,
