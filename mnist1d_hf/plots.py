@@ -84,6 +84,40 @@ def plot_class_means(config: GeneratorConfig | None = None) -> Figure:
     return figure
 
 
+def plot_pca(config: GeneratorConfig | None = None) -> Figure:
+    """The training signals on their first two principal components, and how much variance the first ones hold."""
+    data = make_dataset(config)
+    projected, shares = principal_components(data["x"])
+    figure, ((left, right),) = _grid(1, 2, "MNIST-1D: principal components of the training signals", height=4.4)
+    for digit in range(10):
+        points = projected[data["y"] == digit]
+        left.scatter(points[:, 0], points[:, 1], s=5, alpha=0.5, color=_COLORS[digit], linewidths=0, label=str(digit))
+    left.set(xlabel=f"first ({100 * shares[0]:.0f} % of the variance)", ylabel=f"second ({100 * shares[1]:.0f} %)")
+    left.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2.5)
+    count = np.arange(1, len(shares) + 1)
+    right.plot(count, 100 * np.cumsum(shares), color="0.3", **_STYLE)
+    right.set(xlabel="components", ylabel="variance that they hold together, %", ylim=(0, 103), xlim=(0, len(shares)))
+    right.set_xticks(range(0, len(shares) + 1, 10))
+    right.set_yticks(range(0, 101, 20))
+    right.grid(color="0.9")
+    return figure
+
+
+def principal_components(x: Any) -> tuple[Any, Any]:
+    """Signals (n, length) on their principal components (n, length), and each one's share of the variance (length,).
+
+    >>> projected, shares = principal_components([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+    >>> abs(float(projected[0, 0])).__round__(3), shares.round(3).tolist()
+    (1.414, [1.0, 0.0])
+    """
+    centred = np.asarray(x, dtype=np.float64)
+    centred = centred - centred.mean(0)
+    _, scales, directions = np.linalg.svd(centred, full_matrices=False)
+    largest = np.abs(directions).argmax(1)
+    directions *= np.sign(directions[np.arange(len(directions)), largest])[:, None]  # else the sign is arbitrary
+    return centred @ directions.T, scales**2 / (scales**2).sum()
+
+
 def plot_transformations(config: GeneratorConfig | None = None, label: int = 3) -> Figure:
     """One sample's way from template to signal; every panel names the step and what was drawn for it."""
     stages = transformation_stages(label, config)
@@ -101,12 +135,13 @@ KINDS = {
     "samples": plot_samples,
     "templates": plot_templates,
     "class-means": plot_class_means,
+    "pca": plot_pca,
     "transformations": plot_transformations,
 }
 
 
 def plot(kind: str, config: GeneratorConfig | None = None, **options: Any) -> Figure:
-    """The figure called `kind`: overview, samples, templates, class-means or transformations.
+    """The figure called `kind`: overview, samples, templates, class-means, pca or transformations.
 
     Raises:
         InvalidValueError: no such kind.
