@@ -9,7 +9,6 @@ import jinja2
 import yaml
 from huggingface_hub import CardData
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
-from huggingface_hub.utils import yaml_dump
 
 from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.publishing import dataset_text, model_text
@@ -36,7 +35,33 @@ def _card(metadata: CardData, template: str, values: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     text = importlib.resources.files("mnist1d_hf.publishing").joinpath("templates", template).read_text("utf-8")
-    return f"---\n{metadata.to_yaml()}\n---\n\n{environment.from_string(text).render(values)}"
+    return f"---\n{yaml_text(metadata.to_dict())}---\n\n{environment.from_string(text).render(values)}"
+
+
+def yaml_text(values: Any) -> str:
+    """YAML in the order given, texts of several lines as they are.
+
+    >>> print(yaml_text({"b": "one\\ntwo\\n", "a": 1}))
+    b: |
+      one
+      two
+    a: 1
+    <BLANKLINE>
+    """
+    return yaml.dump(values, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=1000)
+
+
+class _Readable(yaml.SafeDumper):
+    """Texts of several lines in literal style, and no anchors for what stands twice."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
+    def ignore_aliases(self, _: Any) -> bool:
+        return True
+
+
+_Readable.add_representer(str, _Readable.represent_str)
 
 
 def read_card(text: str, where: str = CARD) -> tuple[dict[str, Any], str]:
@@ -94,8 +119,7 @@ def merge_card(ours: str, theirs: str | None) -> str:
     if not kept:
         return ours
     metadata, body = read_card(ours)
-    merged = yaml_dump({**metadata, **kept}, sort_keys=False).strip()
-    return f"---\n{merged}\n---\n{body}"
+    return f"---\n{yaml_text({**metadata, **kept})}---\n{body}"
 
 
 def foreign_keys(ours: str, theirs: str) -> dict[str, Any]:

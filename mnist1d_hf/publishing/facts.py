@@ -26,7 +26,7 @@ class SplitFacts:
     Attributes:
         configuration, split, path: what it holds, and where it lies in the folder.
         rows: samples.
-        num_bytes: of the rows as Arrow tables.
+        num_bytes: of the numbers in memory.
         size, sha256: of the file.
         checksums: SHA-256 of `x` in float32 and of `label` in int64, C order, little endian.
         counts: samples of each class.
@@ -146,7 +146,7 @@ def split_facts(folder: str | os.PathLike[str], configuration: str, split: str, 
         split=split,
         path=path,
         rows=table.num_rows,
-        num_bytes=table.nbytes,
+        num_bytes=x.nbytes + label.nbytes,
         size=place.stat().st_size,
         sha256=hashlib.sha256(place.read_bytes()).hexdigest(),
         checksums=measure({split: (x, label)})[split],

@@ -222,8 +222,8 @@ def _choice(found: dict[str, Any]) -> str:
         return (
             f"Each seed keeps the step that is best on its held-out samples, read every {recipe['eval_every']} steps. "
             f"Of the {found['test_accuracy']['n']} seeds, the one that is best on held-out samples is published: seed "
-            f"{shipped['seed']}, step {shipped['step']:,}, {percent(shipped['validation'], 1)} % there. "
-            f"The test split played no part in it."
+            f"{shipped['seed']}, step {shipped['step']:,}, {percent(shipped['validation'], 1)} % there "
+            f"(the best of many, and so too good as an estimate). The test split played no part in it."
         )
     return (
         f"No choice was made: the weights are those of the last step, and the first seed ({shipped['seed']}) is "

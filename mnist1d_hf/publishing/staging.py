@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mnist1d_hf.data.generator import Generated, generate
 from mnist1d_hf.errors import OutputError
 from mnist1d_hf.export.draft import check_target, remove_leftovers, whole_folder
@@ -20,7 +18,7 @@ from mnist1d_hf.export.plan import ShardPlan, make_shard
 from mnist1d_hf.export.store import Store
 from mnist1d_hf.export.whole import write_splits
 from mnist1d_hf.publishing import model_text
-from mnist1d_hf.publishing.cards import dataset_card, model_card
+from mnist1d_hf.publishing.cards import dataset_card, model_card, yaml_text
 from mnist1d_hf.publishing.croissant import croissant
 from mnist1d_hf.publishing.facts import DatasetFacts, ModelFacts, Reading, SplitFacts, repeated_draws, split_facts
 from mnist1d_hf.publishing.layout import (
@@ -91,7 +89,7 @@ def stage_data(folder: str | os.PathLike[str], configuration: str) -> Path:
     with _staged(folder) as draft:
         splits, _ = _write_data(draft, (configuration,), lambda _: None)
         facts = DatasetFacts("local/mnist1d", tuple(splits), (), (0, ()), {})
-        _write(draft / CARD, f"---\n{metadata(facts).to_yaml()}\n---\n")
+        _write(draft / CARD, f"---\n{yaml_text(metadata(facts).to_dict())}---\n")
     return _target(folder)
 
 
@@ -137,7 +135,7 @@ def stage_model(
         facts = ModelFacts(name, repo_id, dataset_id, config, results, test, others, dataset_revision)
         report(f"{name}: card")
         _draw_confusion(draft, facts)
-        _write(draft / EVAL_RESULTS, yaml.safe_dump(model_text.eval_results(facts), sort_keys=False))
+        _write(draft / EVAL_RESULTS, yaml_text(model_text.eval_results(facts)))
         _write(draft / CARD, model_card(facts))
     return _target(folder)
 
@@ -266,7 +264,7 @@ def _read_weights(name: str, results: dict[str, Any], fresh: int) -> tuple[Readi
 
 def _copy_model(source: Path, folder: Path) -> dict[str, Any]:
     """Weights, results and code byte for byte; the configuration with what leads to the code."""
-    import mnist1d_hf.models as models
+    from mnist1d_hf import models
 
     for name in ("model.safetensors", RESULTS):
         shutil.copyfile(source / name, folder / name)
