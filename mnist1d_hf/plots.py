@@ -60,7 +60,7 @@ def plot_confusion(confusions: Mapping[str, Any], names: list[str]) -> Figure:
         for row, column in np.ndindex(*shares.shape):
             if shares[row, column] >= 0.05:
                 color = "white" if shares[row, column] > 40 else "black"
-                axis.text(column, row, f"{shares[row, column]:.1f}", ha="center", va="center", fontsize=7, color=color)
+                axis.text(column, row, f"{shares[row, column]:.1f}", ha="center", va="center", fontsize=8, color=color)
         axis.set_xticks(range(len(names)), names)
         axis.set_yticks(range(len(names)), names)
         axis.set(title=title, xlabel="taken for", ylabel="true class")
@@ -80,7 +80,9 @@ def plot_class_means(config: GeneratorConfig | None = None) -> Figure:
         axis.plot(position, mean, color=_COLORS[digit], **_STYLE)
         axis.axhline(0, color="0.7", linewidth=0.6, zorder=0)
         axis.set_title(str(digit))
-        axis.sharey(axes[0, 0])
+    low, high = zip(*(axis.get_ylim() for axis in axes.ravel()), strict=True)
+    for axis in axes.ravel():
+        axis.set_ylim(min(low), max(high))
     return figure
 
 

@@ -325,7 +325,7 @@ def _check_model_card(place: Path, card: str, results: dict[str, Any], files: li
     named = {"type": dataset_id, "config": configuration, "split": "test"}
     problems += differences(f"{CARD}: model-index", named, {key: entry["dataset"].get(key) for key in named})
     problems += _check_eval_results(place, files, dataset_id, configuration, results["shipped"]["test"])
-    found = re.search(r'from_pretrained\("([^"]+)"', card)
+    found = re.search(r'from_pretrained\(\s*"([^"]+)"', card)
     repo_id = found.group(1) if found else ""
     if repo_id.partition("/")[2] != index["name"]:
         problems.append(f"{CARD}: expected a snippet that loads .../{index['name']}, found {repo_id or 'none'}")

@@ -89,7 +89,7 @@ def values(facts: DatasetFacts) -> dict[str, Any]:
         "stream_number": STREAM_SAMPLES,
         "stream_seed": STREAM_SEED,
         "accuracy": {name: percent(item["test_accuracy"]["mean"], 1) for name, item in readings.items()},
-        "seeds": {name: item["test_accuracy"]["n"] for name, item in readings.items()},
+        "seeds": _seeds([item["test_accuracy"]["n"] for item in readings.values()]),
         "configurations": configuration_table(facts),
         "per_class": {split: f"{min(item.counts)} to {max(item.counts)}" for split, item in default.items()},
         "arguments": describe.markdown_table(describe.ARGUMENT_COLUMNS, describe.argument_rows("default")),
@@ -114,6 +114,17 @@ def _means(facts: DatasetFacts, configuration: str) -> list[float]:
     return [item["test_accuracy"]["mean"] for item in facts.baselines.values() if _split(item) == configuration]
 
 
+def _seeds(counts: list[int]) -> str:
+    """How many seeds three networks have, in words.
+
+    >>> _seeds([100, 100, 100]), _seeds([100, 100, 20])
+    ('100 seeds each', '100, 100 and 20 seeds')
+    """
+    if len(set(counts)) == 1:
+        return f"{counts[0]} seeds each"
+    return f"{', '.join(map(str, counts[:-1]))} and {counts[-1]} seeds"
+
+
 def configuration_table(facts: DatasetFacts) -> str:
     """The configurations with their sizes."""
     rows = []
@@ -135,16 +146,16 @@ def _about(name: str) -> str:
 def checksum_table(facts: DatasetFacts) -> str:
     """One row for each column of each split."""
     rows: list[tuple[str, ...]] = [
-        (f"`{item.configuration}`", item.split, f"`{column}`", f"`{item.checksums[column]}`")
+        (f"`{item.configuration}` {item.split}", f"`{column}`", f"`{item.checksums[column]}`")
         for item in facts.splits
         for column in item.checksums
     ]
-    return describe.markdown_table(("configuration", "split", "column", "SHA-256"), rows)
+    return describe.markdown_table(("split", "column", "SHA-256"), rows)
 
 
 def baseline_table(facts: DatasetFacts) -> str:
     """The trained networks: mean ± deviation over seeds with the interval of the mean, and the published checkpoint."""
-    columns = ("network", "parameters", "trained on", "seeds", "accuracy, %", "95 % of the mean", "published one, %")
+    columns = ("network", "parameters", "trained on", "seeds", "accuracy, %", "interval", "published, %")
     ordered = sorted(facts.baselines.items(), key=lambda item: (_split(item[1]), item[1]["test_accuracy"]["mean"]))
     rows: list[tuple[str, ...]] = []
     for name, found in ordered:
@@ -158,7 +169,7 @@ def baseline_table(facts: DatasetFacts) -> str:
                 str(summary["n"]),
                 spread(summary),
                 interval(summary["low"], summary["high"], 2),
-                "{} ({})".format(*counted(found["shipped"]["test"], test.rows)),
+                "{}\u00a0({})".format(*counted(found["shipped"]["test"], test.rows)),
             )
         )
     return describe.markdown_table(columns, rows)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, not in __all__
 
 from mnist1d_hf.data.configurations import EXACT
 from mnist1d_hf.data.schema import Mnist1dBuilderConfig

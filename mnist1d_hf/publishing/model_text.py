@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ _ARTICLES = {
     "gru": "A recurrent network (GRU)",
     "resnet": "A residual convolutional network",
 }
+_OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW"}
 _TASK = "signal-classification"
 _NETWORK = {  # what of config.json shapes an architecture, in words
     "logistic": {},
@@ -150,7 +152,7 @@ def _result_table(facts: ModelFacts) -> str:
     return markdown_table((f"on `{configuration}`", "samples", "accuracy, %", "95 % interval, %"), rows)
 
 
-def _seeds_note(found: dict[str, Any]) -> str:
+def _seeds_note(found: Mapping[str, Any]) -> str:
     """What has to be known about the seeds to read the table."""
     parts = [
         "The interval of one checkpoint is for the sampling of the test data (Wilson), that of the mean for the "
@@ -195,7 +197,7 @@ def _classes(reading: Reading) -> list[tuple[str, ...]]:
 
 def _recipe_table(recipe: dict[str, Any]) -> str:
     rows: list[tuple[str, ...]] = [
-        ("optimiser", f"{recipe['optimizer']}, weight decay {recipe['weight_decay']:g}"),
+        ("optimiser", f"{_OPTIMIZERS[recipe['optimizer']]}, weight decay {recipe['weight_decay']:g}"),
         ("learning rate", f"{recipe['learning_rate']:g}, {recipe['schedule']}"),
         ("steps", f"{recipe['steps']:,} of {recipe['batch_size']} samples"),
         ("order of the samples", _order(recipe)),
@@ -215,7 +217,7 @@ def _order(recipe: dict[str, Any]) -> str:
     return "new in each epoch" if recipe["shuffle"] else "as stored, the same in each epoch"
 
 
-def _choice(found: dict[str, Any]) -> str:
+def _choice(found: Mapping[str, Any]) -> str:
     """How the step and the seed of the published weights were chosen."""
     recipe, shipped = found["recipe"], found["shipped"]
     if recipe["select"] == "best":

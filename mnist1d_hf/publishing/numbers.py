@@ -22,26 +22,26 @@ def interval(low: float, high: float, digits: int) -> str:
     """Two shares in percent; a dash where nothing is known.
 
     >>> interval(0.91, 0.93, 1), interval(float("nan"), float("nan"), 1)
-    ('91.0 to 93.0', '–')
+    ('91.0–93.0', '–')
     """
-    return "–" if math.isnan(low) or math.isnan(high) else f"{percent(low, digits)} to {percent(high, digits)}"
+    return "–" if math.isnan(low) or math.isnan(high) else f"{percent(low, digits)}–{percent(high, digits)}"
 
 
 def spread(summary: Mapping[str, Any]) -> str:
     """Mean ± standard deviation over seeds, in percent.
 
-    >>> spread({"mean": 0.9, "deviation": 0.01})
-    '90.00 ± 1.00'
+    >>> spread({"mean": 0.9, "deviation": 0.01})  # with spaces that do not break
+    '90.00\\xa0±\\xa01.00'
     """
     deviation = float(summary["deviation"])
-    return percent(summary["mean"], 2) + ("" if math.isnan(deviation) else f" ± {percent(deviation, 2)}")
+    return percent(summary["mean"], 2) + ("" if math.isnan(deviation) else f"\u00a0±\u00a0{percent(deviation, 2)}")
 
 
 def counted(share: float, total: int, digits: int = 1) -> tuple[str, str]:
     """An accuracy on `total` samples, and its 95 % interval (Wilson), in percent.
 
     >>> counted(0.95, 1000)
-    ('95.0', '93.5 to 96.2')
+    ('95.0', '93.5–96.2')
     """
     return percent(share, digits), interval(*wilson_interval(round(share * total), total), digits)
 
