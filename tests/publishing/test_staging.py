@@ -1,4 +1,3 @@
-import datasets
 import hashlib
 import json
 import os
@@ -11,6 +10,7 @@ import textwrap
 import zipfile
 from pathlib import Path
 
+import datasets
 import matplotlib
 import numpy as np
 import pyarrow.parquet as pq
@@ -121,7 +121,10 @@ def test_the_repeated_samples_are_the_same_signals(staged):
     train, _ = arrays(staged, "large-40k")
     near = (plain(test) @ plain(train).T / 40).max(1) > 1 - 1e-6
     classes = ", ".join(map(str, sorted(set(label[near]))))
-    assert f"{near.sum()} of the\n  1,000 test samples of `default` (class {classes})" in (staged / "README.md").read_text()
+    assert (
+        f"{near.sum()} of the\n  1,000 test samples of `default` (class {classes})"
+        in (staged / "README.md").read_text()
+    )
 
 
 def test_the_checksums_fit(staged, staged_model):
@@ -134,7 +137,7 @@ def test_the_checksums_fit(staged, staged_model):
 def test_a_merged_card_takes_its_place_among_the_checksums(dataset):
     replace_card(dataset.folder, "---\nviewer: false\n---\n")
     assert dataset.read() == "---\nviewer: false\n---\n"
-    assert verify_folder(dataset.folder) == 15
+    assert verify_folder(dataset.folder) == 16
 
 
 def test_a_model_has_the_packages_weights_results_and_code(staged_model):
@@ -175,7 +178,7 @@ def test_a_model_loads_without_this_package_and_gives_the_same_logits(staged_mod
     assert torch.equal(torch.load(tmp_path / "logits.pt"), expected)
 
 
-def test_a_shuffled_model_is_not_read_on_fresh_samples(tmp_path):
+def test_a_shuffled_model_is_not_read_on_fresh_samples():
     folder = stage_model("logistic-shuffled", "out", f"{DATASET}-logistic-shuffled", DATASET)
     text = (folder / "README.md").read_text()
     assert "fresh samples" not in text
@@ -195,7 +198,9 @@ def test_weights_that_do_not_give_the_recorded_accuracy_are_not_staged(monkeypat
 
 @pytest.mark.parametrize("name", ["mnist1d", "a/b/c", "/mnist1d", "a b/c", "", 3])
 def test_a_name_that_the_hub_would_not_take(name, tmp_path):
-    with pytest.raises((ValueError, TypeError), match=r"repo_id: expected NAMESPACE/NAME, such as someone/mnist1d, found"):
+    with pytest.raises(
+        (ValueError, TypeError), match=r"repo_id: expected NAMESPACE/NAME, such as someone/mnist1d, found"
+    ):
         stage_dataset("out", name)
     assert os.listdir(tmp_path) == []
 
@@ -286,7 +291,9 @@ def test_the_wheel_has_what_staging_needs(repository, tmp_path):
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copyfile(repository / name, source / name)
     code = "import setuptools.build_meta as b; print(b.build_wheel('..'))"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=source, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=source, capture_output=True, text=True, check=True
+    )
     names = zipfile.ZipFile(tmp_path / done.stdout.split()[-1]).namelist()
     for path in (repository / "mnist1d_hf" / "publishing").rglob("*.*"):
         if "__pycache__" not in str(path):
