@@ -70,7 +70,7 @@ ROOMS = {  # what each may not import
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_imports_run_one_way(repository, room):
-    """Data and models are two roots; export and training stand on them; publishing on these; the command line on all."""
+    """Data and models are roots; export and training stand on them, publishing on these, the command line on all."""
     paths = list((repository / "mnist1d_hf" / room).glob("*.py"))
     assert len(paths) > 3
     for path in paths:

@@ -36,6 +36,7 @@ from mnist1d_hf.publishing.layout import (
     RESULTS,
     STREAM_SAMPLES,
     STREAM_SEED,
+    SUMS,
     data_path,
     published_config,
     tested_on,
@@ -164,8 +165,9 @@ def _check_files(place: Path, expected: tuple[str, ...]) -> tuple[list[str], lis
     except OutputError as error:
         return names, [str(error).removeprefix(f"{store}: ")]
     problems = [f"{name}: {what}" for name, what in damaged_files(store, sums).items()]
-    problems += [f"{name}: expected no such file, it is not in SHA256SUMS" for name in strange_files(store, sums)]
+    problems += [f"{name}: expected in {SUMS}, found no line for it" for name in strange_files(store, sums)]
     problems += [f"{name}: is missing" for name in expected if name not in names and name not in sums]
+    problems += [f"{name}: expected no such file; remove it" for name in names if name not in (*expected, SUMS)]
     return names, problems
 
 
@@ -191,7 +193,11 @@ def _read_data(place: Path, files: list[str]) -> tuple[list[SplitFacts], list[st
             problems += (wrong := _wrong_schema(place, path, name))
             if wrong:
                 continue
-            item = split_facts(place, name, split, path)
+            try:
+                item = split_facts(place, name, split, path)
+            except OutputError as error:
+                problems.append(str(error).removeprefix(f"{place}/"))
+                continue
             facts.append(item)
             if item.rows != rows:
                 problems.append(f"{path}: expected {rows:,} rows, found {item.rows:,}")
@@ -216,7 +222,12 @@ def _wrong_schema(place: Path, path: str, name: str) -> list[str]:
     if found.metadata:  # datasets 3 does not read what newer releases write there
         problems.append(f"{path}: expected no metadata in the schema, found {', '.join(map(str, found.metadata))}")
     if not found.remove_metadata().equals(expected):
-        columns = [", ".join(f"{field.name} {field.type}" for field in schema) for schema in (expected, found)]
+        columns = [
+            ", ".join(f"{field.name} {field.type}" for field in schema).replace(
+                "item:", "element:"
+            )  # as Parquet has it
+            for schema in (expected, found)
+        ]
         problems.append(f"{path}: expected the columns {columns[0]}; found {columns[1]}")
     return problems
 

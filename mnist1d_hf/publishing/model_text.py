@@ -13,7 +13,7 @@ from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.data.schema import CITATION, HOMEPAGE, LICENSE
 from mnist1d_hf.publishing.facts import ModelFacts, Reading
 from mnist1d_hf.publishing.layout import tested_on
-from mnist1d_hf.publishing.numbers import counted, interval, percent, spread
+from mnist1d_hf.publishing.numbers import counted, interval, percent, seeds, spread
 
 _ARTICLES = {
     "logistic": "A logistic regression",
@@ -68,7 +68,7 @@ def _eval_results(facts: ModelFacts) -> list[EvalResult]:
         "dataset_revision": facts.dataset_revision,
         "metric_type": "accuracy",
     }
-    mean = f"Mean accuracy over {summary['n']} seeds"
+    mean = f"Mean accuracy over {seeds(summary['n'])}"
     return [
         EvalResult(
             **common, metric_name="Accuracy of this checkpoint", metric_value=facts.test.right / facts.test.total
@@ -114,7 +114,7 @@ def values(facts: ModelFacts) -> dict[str, Any]:
         "test_rows": f"{facts.test.total:,}",
         "fresh": None if facts.fresh is None else _counted(facts.fresh, 2),
         "fresh_rows": None if facts.fresh is None else f"{facts.fresh.total:,}",
-        "seeds": found["test_accuracy"]["n"],
+        "seeds": seeds(found["test_accuracy"]["n"]),
         "results": _result_table(facts),
         "seeds_note": _seeds_note(found),
         "per_class": _class_table(facts),
@@ -143,7 +143,7 @@ def _result_table(facts: ModelFacts) -> str:
     ]
     if facts.fresh is not None:
         rows.append(("this checkpoint, fresh samples", f"{facts.fresh.total:,}", *_counted(facts.fresh, 2)))
-    mean = f"mean ± standard deviation over {summary['n']} seeds, test split"
+    mean = f"mean ± standard deviation over {seeds(summary['n'])}, test split"
     rows.append((mean, f"{facts.test.total:,}", spread(summary), interval(summary["low"], summary["high"], 2)))
     fresh = [member["fresh"] for member in found["members"] if member.get("fresh") is not None]
     if len(fresh) > 1:
@@ -167,7 +167,7 @@ def _seeds_note(found: Mapping[str, Any]) -> str:
     if reach is not None:
         parts.append(f"The literature has {reach:g} % ({found['recipe']['source']}).")
     if failed:
-        parts.append(f"Training failed for {len(failed)} seeds ({', '.join(map(str, failed))}); they are counted.")
+        parts.append(f"Training failed for {seeds(len(failed))} ({', '.join(map(str, failed))}); they are counted.")
     return " ".join(parts)
 
 
@@ -220,16 +220,20 @@ def _order(recipe: dict[str, Any]) -> str:
 def _choice(found: Mapping[str, Any]) -> str:
     """How the step and the seed of the published weights were chosen."""
     recipe, shipped = found["recipe"], found["shipped"]
-    if recipe["select"] == "best":
+    if not recipe["holdout"]:
         return (
-            f"Each seed keeps the step that is best on its held-out samples, read every {recipe['eval_every']} steps. "
-            f"Of the {found['test_accuracy']['n']} seeds, the one that is best on held-out samples is published: seed "
-            f"{shipped['seed']}, step {shipped['step']:,}, {percent(shipped['validation'], 1)} % there "
-            f"(the best of many, and so too good as an estimate). The test split played no part in it."
+            f"No choice was made: the weights are those of the last step, and the first seed ({shipped['seed']}) is "
+            f"published, however it did on the test split."
+        )
+    kept = "Each seed keeps its last step."
+    if recipe["select"] == "best":
+        kept = (
+            f"Each seed keeps the step that is best on its held-out samples, read every {recipe['eval_every']} steps."
         )
     return (
-        f"No choice was made: the weights are those of the last step, and the first seed ({shipped['seed']}) is "
-        f"published, however it did on the test split."
+        f"{kept} Of the {found['test_accuracy']['n']} seeds, the one that is best on held-out samples is published: seed "
+        f"{shipped['seed']}, step {shipped['step']:,}, {percent(shipped['validation'], 1)} % there "
+        f"(the best of many, and so too good as an estimate). The test split played no part in it."
     )
 
 

@@ -55,3 +55,12 @@ def size(number: int) -> str:
     if number < 1000:
         return f"{number} B"
     return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
+
+
+def seeds(number: int) -> str:
+    """How many seeds.
+
+    >>> seeds(1), seeds(20)
+    ('1 seed', '20 seeds')
+    """
+    return f"{number} seed{'' if number == 1 else 's'}"

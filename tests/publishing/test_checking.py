@@ -43,26 +43,48 @@ class TestDataset:
     @pytest.mark.parametrize(
         ("old", "new", "problem"),
         [
-            ("num_examples: 4000", "num_examples: 4001", r"dataset_info\.default\.splits\[0\]\.num_examples: expected 4000, found 4001"),
-            ("num_bytes: 672000", "num_bytes: 1", r"dataset_info\.default\.splits\[0\]\.num_bytes: expected 672000, found 1"),
+            (
+                "num_examples: 4000",
+                "num_examples: 4001",
+                r"default\.splits\[0\]\.num_examples: expected 4000, found 4001",
+            ),
+            (
+                "num_bytes: 672000",
+                "num_bytes: 1",
+                r"dataset_info\.default\.splits\[0\]\.num_bytes: expected 672000, found 1",
+            ),
             ("download_size: ", "download_size: 9", r"dataset_info\.default\.download_size: expected \d+, found 9\d+"),
             ("sequence: float32", "sequence: float64", r"features\[0\]\.sequence: expected float32, found float64"),
             ("length: 40", "length: 41", r"features\[0\]\.length: expected 40, found 41"),
             ("'9': '9'", "'9': nine", r"class_label\.names\.9: expected 9, found nine"),
-            ("  - split: test\n    path: default/test-00000-of-00001.parquet\n", "", r"configs\.default\.data_files: expected .*'test'.*, found"),
-            ("- config_name: shuffled\n  data_files", "- config_name: mixed\n  data_files", r"configs\.shuffled: expected .*, found nothing"),
-            ("path: stream/train", "path: stream/tain", r"configs\.stream\.data_files\[0\]\.path: expected stream/train"),
+            (
+                "  - split: test\n    path: default/test-00000-of-00001.parquet\n",
+                "",
+                r"configs\.default\.data_files: expected .*'test'.*, found",
+            ),
+            (
+                "path: stream/train",
+                "path: stream/tain",
+                r"configs\.stream\.data_files\[0\]\.path: expected stream/train",
+            ),
             ("100K<n<1M", "1K<n<10K", r"size_categories\[0\]: expected 100K<n<1M, found 1K<n<10K"),
             ("license: apache-2.0", "license: mit", "license: expected apache-2.0, found mit"),
             ("license: apache-2.0", "license: [", "expected YAML at the top, found what does not parse"),
             ("license: apache-2.0", "license: mit\nlicense: mit", "the key 'license' stands twice"),
         ],
-    )  # fmt: skip
+    )
     def test_metadata_that_do_not_match_the_data(self, dataset, old, new, problem):
         dataset.replace(old, new)
         (found,) = problems(check_dataset, dataset)
         assert found.startswith("README.md: ")
         assert re.search(problem, found), found
+
+    def test_a_configuration_that_is_missing_and_one_too_many(self, dataset):
+        dataset.replace("- config_name: shuffled\n  data_files", "- config_name: mixed\n  data_files")
+        missing, strange = problems(check_dataset, dataset)
+        assert missing.startswith("README.md: configs.shuffled: expected {")
+        assert missing.endswith("found nothing")
+        assert strange.startswith("README.md: configs.mixed: expected nothing, found {")
 
     def test_a_missing_file_is_named(self, dataset):
         dataset.remove(TEST)
@@ -162,17 +184,19 @@ class TestDataset:
         dataset.write("figures/overview.png", b"")
         dataset.write("weights.bin", b"1")
         assert problems(check_dataset, dataset) == [
+            "weights.bin: expected no such file; remove it",
             "figures/overview.png: expected 1 to 1,000,000 bytes, found 0",
             "figures/pca.png: expected 1 to 1,000,000 bytes, found 1,000,001",
-            "weights.bin: expected no such file; remove it",
+            "weights.bin: expected a file of a known kind: .parquet, .safetensors, SHA256SUMS, .md, .json, .py, .yaml, "
+            ".png",
         ]
 
     def test_parquet_that_is_larger_than_its_numbers(self, dataset):
-        self.rewrite(dataset, lambda table: table)
-        path = dataset.folder / TEST
-        data = path.read_bytes()
-        dataset.write(TEST, data[:4] + b"\0" * 400_000 + data[4:])  # offsets are off, so it cannot be read either
-        assert any(line.startswith(f"{TEST}: ") for line in problems(check_dataset, dataset))
+        data = (dataset.folder / TEST).read_bytes()
+        footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+        dataset.write(TEST, data[:footer] + b"\0" * 400_000 + data[footer:])  # bytes that no reader looks at
+        assert pq.read_table(dataset.folder / TEST).num_rows == 1000
+        assert f"{TEST}: expected 1 to 317,536 bytes, found 641,693" in problems(check_dataset, dataset)
 
     @pytest.mark.parametrize(
         ("target", "problem"),
@@ -201,7 +225,15 @@ class TestDataset:
     def test_a_foreign_file(self, dataset):
         dataset.write("notes.md", "mine")
         found = problems(check_dataset, dataset, sign=False)
-        assert found == ["notes.md: expected no such file, it is not in SHA256SUMS"]
+        assert found == [
+            "notes.md: expected in SHA256SUMS, found no line for it",
+            "notes.md: expected no such file; remove it",
+        ]
+        dataset.write("default/extra-00000-of-00001.parquet", (dataset.folder / TEST).read_bytes())
+        dataset.remove("notes.md")
+        assert problems(check_dataset, dataset) == [
+            "default/extra-00000-of-00001.parquet: expected no such file; remove it"
+        ]
 
     def test_no_checksums_and_no_folder(self, dataset):
         dataset.remove("SHA256SUMS")
@@ -228,21 +260,55 @@ class TestModel:
     @pytest.mark.parametrize(
         ("name", "old", "new", "problem"),
         [
-            ("modeling_mnist1d.py", "import torch", "import torch ", "modeling_mnist1d.py: expected the bytes of mnist1d_hf/models/modeling_mnist1d.py, found others"),
-            ("config.json", '"configuration_mnist1d.Mnist1dConfig"', '"configuration.Mnist1dConfig"', "config.json: AutoConfig: expected a class of a file beside it, found configuration.Mnist1dConfig"),
-            ("config.json", "pipeline_mnist1d.S", "pipeline_mnist1d.T", "config.json: pipeline: expected a class of a file beside it, found pipeline_mnist1d.TignalClassificationPipeline"),
-            ("results.json", '"parameters": 5210', '"parameters": 5211', "model.safetensors: expected 5,211 parameters, as results.json has it, found 5,210"),
-            ("README.md", "value: 0.95\n", "value: 0.96\n", "README.md: model-index: [0]: expected 0.95, found 0.96"),
-            ("README.md", "value: 0.93401\n", "value: 0.94\n", "README.md: model-index: [1]: expected 0.93401, found 0.94"),
-            ("README.md", "config: default", "config: shuffled", "README.md: model-index: config: expected default, found shuffled"),
-            ("README.md", "- name: mnist1d-cnn\n", "- name: cnn\n", "README.md: expected a snippet that loads .../cnn, found NAMESPACE/mnist1d-cnn"),
-            (".eval_results/mnist1d.yaml", "value: 0.95", "value: 0.951", ".eval_results/mnist1d.yaml: value: expected 0.95, found 0.951"),
-            ("README.md", "figures/confusion.png", "figures/errors.png", "README.md: link figures/errors.png: there is no such file beside the card"),
+            (
+                "modeling_mnist1d.py",
+                "import torch",
+                "import torch ",
+                ": expected the bytes of mnist1d_hf/models/modeling_mnist1d.py, found others",
+            ),
+            (
+                "config.json",
+                '"configuration_mnist1d.Mnist1dConfig"',
+                '"configuration.Mnist1dConfig"',
+                ": AutoConfig: expected a class of a file beside it, found configuration.Mnist1dConfig",
+            ),
+            (
+                "config.json",
+                "pipeline_mnist1d.SignalClassificationPipeline",
+                "pipeline_mnist1d.Pipeline",
+                ": pipeline: expected a class of a file beside it, found pipeline_mnist1d.Pipeline",
+            ),
+            ("README.md", "value: 0.95\n", "value: 0.96\n", ": model-index: [0]: expected 0.95, found 0.96"),
+            ("README.md", "value: 0.93401\n", "value: 0.94\n", ": model-index: [1]: expected 0.93401, found 0.94"),
+            (
+                "README.md",
+                "config: default",
+                "config: shuffled",
+                ": model-index: config: expected default, found shuffled",
+            ),
+            (
+                "README.md",
+                "- name: mnist1d-cnn\n",
+                "- name: cnn\n",
+                ": expected a snippet that loads .../cnn, found NAMESPACE/mnist1d-cnn",
+            ),
+            (".eval_results/mnist1d.yaml", "value: 0.95", "value: 0.951", ": value: expected 0.95, found 0.951"),
+            (
+                "README.md",
+                "figures/confusion.png",
+                "figures/errors.png",
+                ": link figures/errors.png: there is no such file beside the card",
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_what_does_not_fit(self, model, name, old, new, problem):
         model.replace(old, new, name)
-        assert problems(check_model, model) == [problem]
+        assert problems(check_model, model) == [f"{name}{problem}"]
+
+    def test_results_of_another_network(self, model):
+        model.replace('"parameters": 5210', '"parameters": 5211', "results.json")
+        (found,) = problems(check_model, model)
+        assert found == "model.safetensors: expected 5,211 parameters, as results.json has it, found 5,210"
 
     def test_missing_and_damaged_files(self, model):
         model.remove("configuration_mnist1d.py")
@@ -294,7 +360,7 @@ class TestSnippets:
         folder = tmp_path / "a 'folder'"
         folder.mkdir()
         (folder / "x").write_text("7")
-        code = 'assert open(f"{"me/it"}/x").read() == "7"\nassert open("hf://datasets/me/it/x").read() == "7"'
+        code = 'assert open("me/it" + "/x").read() == "7"\nassert open("hf://datasets/me/it/x").read() == "7"'
         assert failing_snippets(card(("python", code)), {"me/it": folder}) == []
         assert len(failing_snippets(card(("python", code)), {"me/other": folder})) == 1
 
