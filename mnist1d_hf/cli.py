@@ -235,7 +235,7 @@ def _require_expected(name: str, measured: Checksums) -> None:
 @app.command(epilog="Example: mnist1d-hf plot transformations --label 5 --output steps.svg")
 def plot(
     kind: Annotated[
-        str, typer.Argument(help="overview, samples, templates, class-means or transformations.")
+        str, typer.Argument(help="overview, samples, templates, class-means, pca or transformations.")
     ] = "overview",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG or SVG file.", show_default=False)] = None,
     config: Config = "default",

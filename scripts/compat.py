@@ -30,8 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from mnist1d_hf.terminal import print_table
+from tests.hub.client import client_environment
 from tests.hub.server import HubServer
-from tests.publishing.conftest import client_environment
 
 NAMESPACE = "user"
 

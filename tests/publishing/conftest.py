@@ -1,39 +1,25 @@
-"""A loopback Hub, and a process that publishes to it, for all tests of a module."""
+"""A loopback Hub and a process that publishes to it, for the tests of a module; folders that are staged once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from mnist1d_hf.publishing import checking
+from mnist1d_hf.publishing.staging import stage_dataset, stage_model
+from tests.hub.client import client_environment
 from tests.hub.server import TOKENS, HubServer
+from tests.publishing.folders import DATASET, Copy
 
 Publish = Callable[..., dict[str, Any]]
-
-
-def client_environment(url: str, home: Path, token: str | None = None) -> dict[str, str]:
-    """Of a process whose clients talk to this Hub only."""
-    legal = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-    legal = {name: value for name, value in legal.items() if "proxy" not in name.lower()}
-    settings = {
-        "HF_ENDPOINT": url,
-        "HF_HOME": str(home),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-        "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-        "HF_HUB_ETAG_TIMEOUT": "5",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    return {**legal, **settings, **({"HF_TOKEN": token} if token else {})}
 
 
 class Worker(NamedTuple):
@@ -107,11 +93,30 @@ def publish(worker: Worker, repo_id: str) -> Publish:
     return call
 
 
-def stage(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """A folder to publish: these files, and SHA256SUMS."""
-    for path, data in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-    lines = [f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in sorted(files.items())]
-    (folder / "SHA256SUMS").write_text("".join(lines))
-    return folder
+@pytest.fixture(scope="session")
+def staged(tmp_path_factory) -> Path:
+    return stage_dataset(tmp_path_factory.mktemp("dataset") / "mnist1d", DATASET)
+
+
+@pytest.fixture(scope="session")
+def staged_model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "cnn"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return stage_model("cnn", folder, f"{DATASET}-cnn", DATASET, fresh=2000)
+
+
+@pytest.fixture
+def dataset(staged, tmp_path) -> Copy:
+    return Copy(staged, tmp_path / "dataset")
+
+
+@pytest.fixture
+def model(staged_model, tmp_path) -> Copy:
+    return Copy(staged_model, tmp_path / "model")
+
+
+@pytest.fixture
+def no_snippets(monkeypatch):
+    """Snippets take seconds; tests of the other checks go without them."""
+    monkeypatch.setattr(checking, "failing_snippets", lambda *_: [])

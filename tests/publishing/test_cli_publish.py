@@ -18,8 +18,8 @@ import mnist1d_hf
 from mnist1d_hf import cli
 from mnist1d_hf.data.checksums import expected_checksums
 from mnist1d_hf.data.configurations import EXACT
+from tests.hub.client import client_environment
 from tests.hub.server import Corrupt, Fault, HubServer
-from tests.publishing.conftest import client_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = mnist1d_hf.__version__

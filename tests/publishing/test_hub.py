@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.hub.server import Answer, Call, Corrupt, Delay, Drop, Fault, HubServer, LoseAnswer, Truncate
-from tests.publishing.conftest import Publish, Worker, stage
+from tests.publishing.conftest import Publish, Worker
+from tests.publishing.folders import stage
 
 CARD = b"---\nlicense: mit\n---\n# Numbers\n"
 FIRST = {"README.md": CARD, "data/train.parquet": b"PAR1" * 99, "data/test.parquet": b"PAR1 test", "gone.txt": b"old"}
