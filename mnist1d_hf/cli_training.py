@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from huggingface_hub.errors import StrictDataclassError
 
 from mnist1d_hf.errors import InvalidValueError, OutputError
 from mnist1d_hf.terminal import console, print_table, progress
@@ -77,7 +78,6 @@ def evaluate(
     ] = None,
 ) -> None:
     """Accuracy with its 95 % interval on the paper's test split and on fresh samples, and a table of the classes."""
-    from mnist1d_hf.models import Mnist1dForSequenceClassification
     from mnist1d_hf.models.catalog import folder_of
     from mnist1d_hf.training import evaluation
     from mnist1d_hf.training.data import load_arrays
@@ -86,7 +86,7 @@ def evaluate(
         raise InvalidValueError(f"fresh: expected at least 0, found {fresh}")
     folder = Path(model) if Path(model).is_dir() else folder_of(model)
     configuration = config or _trained_on(folder)
-    network: Any = Mnist1dForSequenceClassification.from_pretrained(folder)
+    network = _load(folder)
     arrays = load_arrays(configuration)
     length = network.config.sequence_length
     if arrays.x.shape[1] != length:
@@ -103,6 +103,19 @@ def evaluate(
         titles = {name: item.confusion for name, item in found.items()}
         path = plots.save(plots.plot_confusion(titles, names), figure)
         console.print(str(path), soft_wrap=True, highlight=False)
+
+
+def _load(folder: Path) -> Any:
+    """The model of a folder. transformers has many ways to say that it is not one; here all of them are one line."""
+    from mnist1d_hf.models import Mnist1dForSequenceClassification
+
+    if not (folder / "config.json").is_file():
+        raise OutputError(f"{folder}: no config.json; give a folder that save_pretrained or `mnist1d-hf train` wrote")
+    try:
+        return Mnist1dForSequenceClassification.from_pretrained(folder)
+    except (ValueError, TypeError, OSError, StrictDataclassError) as error:
+        said = " ".join(str(error).split())
+        raise OutputError(f"{folder}: no model of this package can be read: {said}") from error
 
 
 def demo_baselines() -> None:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -139,6 +141,56 @@ def test_export_bf16_and_meta(architecture, x):
     assert torch.allclose(half(x.bfloat16()).logits.float(), expected, atol=0.05)
     with torch.device("meta"):
         assert Mnist1dForSequenceClassification(model.config)(torch.empty(2, 40)).logits.shape == (2, 10)
+
+
+@pytest.mark.parametrize("architecture", ["logistic", "mlp", "cnn", "gru", "resnet"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")  # torch's own
+def test_onnx(architecture, x, tmp_path):
+    """Exported once, any batch: ONNX Runtime gives the same logits."""
+    model = model_of(architecture=architecture)
+    path = tmp_path / "model.onnx"
+    shapes = {"x": {0: torch.export.Dim("batch", min=1, max=4096)}}
+    program = torch.onnx.export(
+        model,
+        (x,),
+        kwargs={"return_dict": False},
+        input_names=["x"],
+        output_names=["logits"],
+        dynamo=True,
+        dynamic_shapes={**shapes, "return_dict": None},
+        verbose=False,
+    )
+    program.save(path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for batch in (x, x[:3], x.repeat(20, 1)):
+        (logits,) = session.run(None, {"x": batch.numpy()})
+        np.testing.assert_allclose(logits, model(batch).logits.detach().numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "cnn", "gru", "resnet"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "aot_eager",
+        pytest.param(
+            "inductor", marks=pytest.mark.skipif(not shutil.which("g++"), reason="inductor needs a C++ compiler")
+        ),
+    ],
+)
+def test_compile(architecture, backend, x):
+    """In one graph, forwards and backwards, with the loss."""
+    if backend == "inductor" and architecture != "cnn":
+        return  # one of them shows that it works, and each takes half a minute
+    model, labels = model_of(architecture=architecture), torch.arange(6)
+    expected = model(x, labels=labels)
+    expected.loss.backward()
+    gradients = {name: value.grad.clone() for name, value in model.named_parameters()}
+    model.zero_grad()
+    output = torch.compile(model, backend=backend, fullgraph=True)(x, labels=labels)
+    output.loss.backward()
+    torch.testing.assert_close(output.logits, expected.logits, atol=1e-5, rtol=1e-5)
+    for name, value in model.named_parameters():
+        torch.testing.assert_close(value.grad, gradients[name], atol=1e-5, rtol=1e-4)
 
 
 def test_the_trainer_takes_the_dataset_as_it_is(tmp_path):
