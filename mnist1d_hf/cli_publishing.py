@@ -144,9 +144,13 @@ def _print_plan(plan: Plan, why_not_compared: str | None) -> None:
         (change.kind, change.path, _size(change.before), _size(change.size)) for change in plan.changes
     ]
     print_table(f"{plan.repo_type} {plan.repo_id}", ("", "file", "there, B", "here, B"), rows, right=(2, 3))
-    parent = f"commit {plan.parent[:10]}" if plan.parent else "an empty repository"
-    remark = f" ({why_not_compared})" if why_not_compared else ""
-    console.print(f"{plan}; compared with {parent}{remark}", soft_wrap=True, highlight=False, markup=False)
+    if why_not_compared:
+        compared = f"what is there is unknown, so that every file is listed as new ({why_not_compared})"
+    elif plan.parent:
+        compared = f"compared with commit {plan.parent[:10]}"
+    else:
+        compared = "there is no such repository yet, or it cannot be seen without its owner's token"
+    console.print(f"{plan}; {compared}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _size(size: int | None) -> str:

@@ -64,6 +64,7 @@ def write_splits(made: Generated, config: Mnist1dBuilderConfig, folder: Path) ->
     for split, (start, stop) in edges.items():
         path = folder / f"{split}-00000-of-00001.parquet"
         # Without the library's own schema metadata, which older releases of datasets cannot read.
-        pq.write_table(to_table(made, config, start, stop).select(schema.names).cast(schema), path)
+        table = to_table(made, config, start, stop).select(schema.names).cast(schema)
+        pq.write_table(table, path, compression="zstd", use_dictionary=["label"])  # signals never repeat a number
         sizes[split] = path.stat().st_size
     return sizes

@@ -100,7 +100,6 @@ class ModelFacts:
         results: what results.json holds.
         test: the published weights on the test split.
         fresh: the same on samples of the stream that no training has seen; None where there can be none.
-        dataset_revision: the commit of the dataset's repository that was read; None if it is not known.
     """
 
     name: str
@@ -110,7 +109,6 @@ class ModelFacts:
     results: Mapping[str, Any]
     test: Reading
     fresh: Reading | None = None
-    dataset_revision: str | None = None
 
 
 def read_table(path: Path) -> pa.Table:

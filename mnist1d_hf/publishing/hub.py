@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 from mnist1d_hf.errors import HubError, InvalidValueError
 from mnist1d_hf.publishing import planning, retrying
-from mnist1d_hf.publishing.planning import CARD, SUMS, LocalFile, Plan
+from mnist1d_hf.publishing.layout import CARD, SUMS, check_repo_id
+from mnist1d_hf.publishing.planning import LocalFile, Plan
 from mnist1d_hf.publishing.readback import read_back
-from mnist1d_hf.publishing.remote import Remote, State, check_repo_id, find_token
+from mnist1d_hf.publishing.remote import Remote, State, find_token
 from mnist1d_hf.publishing.retrying import Patience
 
 MAIN = "main"
@@ -106,11 +107,13 @@ def plan_folder(
         return planning.plan(repo_id, repo_type, None, files, {}, {})
     _refuse_public(remote, private, options)
     known = _PULL.fullmatch(options.revision) or options.revision in remote.branches()
-    found, merged = _plan(remote, remote.state(options.revision if known else MAIN), files, merge_card)
+    found, _ = _plan(remote, remote.state(options.revision if known else MAIN), files, merge_card)
     if options.tag is not None:
         try:
-            _check_tag(remote, options.tag, None, merged)
+            _is_tagged(remote, options.tag, files, merge_card)
         except HubError as error:
+            if retrying.is_out_of_reach(error):
+                raise
             report(f"This would be refused: {error}")
     return found
 
@@ -148,6 +151,9 @@ def publish_folder(
     token = find_token(options.patience)
     if token is None:
         raise HubError(f"{check_repo_id(repo_id)}: no token to publish with; run `hf auth login` or set HF_TOKEN")
+    for path, file in files.items():
+        if token.encode() in file.read():
+            raise HubError(f"{folder / path}: expected no secret, found the token; nothing was sent, remove it")
     remote = Remote(check_repo_id(repo_id), repo_type, token, options.patience, report)
     _prepare(remote, options)
     done = _commit(remote, files, options, merge_card)
@@ -160,12 +166,13 @@ def publish_folder(
             f"{repo_id}: commit {done.sha[:10]} is on the Hub, but the check of what came back failed: "
             f"{' '.join(str(error).split()) or type(error).__name__}; mend that and publish again"
         ) from error
-    tag = None if options.tag is None else _tag(remote, options.tag, done)
+    if options.tag is not None:
+        _tag(remote, options.tag, done.sha, files, merge_card)
     collection = None
     if options.collection is not None and done.pull_request is None:
         collection = remote.collect(options.collection, options.private)
     url = done.pull_request or remote.url
-    return Published(url, done.sha, done.changed, tag, done.pull_request, collection)
+    return Published(url, done.sha, done.changed, options.tag, done.pull_request, collection)
 
 
 def _prepare(remote: Remote, options: Options) -> None:
@@ -228,7 +235,7 @@ def _commit(remote: Remote, files: dict[str, LocalFile], options: Options, merge
         if options.create_pr and (found := _same_pull(remote, files, options, merge_card)):
             return found._replace(changed=attempt > 1)
         if options.tag is not None:
-            _check_tag(remote, options.tag, None, merged)
+            _is_tagged(remote, options.tag, files, merge_card)
         remote.report(f"{remote.repo_id}: {planned}")
         try:
             sent = remote.commit(planned, merged, options.message, options.revision, options.create_pr)
@@ -251,29 +258,29 @@ def _same_pull(
     return None
 
 
-def _tag(remote: Remote, tag: str, done: _Committed) -> str:
-    """Give the commit its tag, unless the tag is there and names these files."""
-    if not _check_tag(remote, tag, done.sha, done.files):
-        remote.create_tag(tag, done.sha)
-        if not _check_tag(remote, tag, done.sha, done.files):
+def _tag(remote: Remote, tag: str, sha: str, files: dict[str, LocalFile], merge_card: MergeCard | None) -> None:
+    """Give the commit its tag, unless the tag is there already and names the same content."""
+    if not _is_tagged(remote, tag, files, merge_card):
+        remote.create_tag(tag, sha)
+        if not _is_tagged(remote, tag, files, merge_card):
             raise HubError(f"{remote.repo_id}: tag {tag}: it was made and is gone again; publish again")
-    return tag
 
 
-def _check_tag(remote: Remote, tag: str, sha: str | None, files: dict[str, LocalFile]) -> bool:
-    """Whether the tag is there. A tag on an earlier commit is right if only the card has changed since.
+def _is_tagged(remote: Remote, tag: str, files: dict[str, LocalFile], merge_card: MergeCard | None) -> bool:
+    """Whether the tag is there, at a commit where publishing these files would change nothing.
 
     Raises:
-        HubError: it names other files.
+        HubError: it names other content.
     """
     place = remote.tags().get(tag)
-    if place is None or place == sha:
-        return place is not None
-    there = remote.state(place).files
-    for path, file in files.items():
-        if path not in (CARD, SUMS) and not (path in there and there[path].holds(file)):
-            raise HubError(
-                f"{remote.repo_id}: tag {tag}: expected to name these files, found commit {place[:10]} with another "
-                f"{path}; nothing was moved; raise the version, or choose another --tag, or --no-tag"
-            )
+    if place is None:
+        return False
+    planned, _ = _plan(remote, remote.state(place), files, merge_card)
+    if planned.changes:
+        others = ", ".join(change.path for change in planned.changes[:3])
+        more = f" and {len(planned.changes) - 3} more" if len(planned.changes) > 3 else ""
+        raise HubError(
+            f"{remote.repo_id}: tag {tag}: expected this content, found commit {place[:10]} with other files: {others}"
+            f"{more}; a tag is never moved: raise the version, choose another --tag, or publish with --no-tag"
+        )
     return True

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, not in __all__
+import re
 
 from mnist1d_hf.data.configurations import EXACT
 from mnist1d_hf.data.schema import Mnist1dBuilderConfig
-from mnist1d_hf.errors import InvalidTypeError, InvalidValueError, OutputError
+from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
 from mnist1d_hf.export.folder import CARD, SUMS
-from mnist1d_hf.export.store import Store
 
 __all__ = ["CARD", "SUMS"]
 
@@ -31,6 +26,8 @@ MODEL_CODE = {
     "modeling_mnist1d.py": "modeling_mnist1d.py",
     "pipeline.py": "pipeline_mnist1d.py",
 }
+_NAME = r"(?!.*(?:--|\.\.))(?!.*\.git$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
+_REPO_ID = re.compile(f"{_NAME}/{_NAME}")
 FRESH_SAMPLES = 100_000  # of the stream, on which the published weights are read too
 
 
@@ -62,17 +59,17 @@ def model_repo(dataset_id: str, name: str) -> str:
     return f"{dataset_id.partition('/')[0]}/mnist1d-{name}"
 
 
-def tested_on(configuration: str) -> str:
+def evaluated_on(configuration: str) -> str:
     """The configuration whose test split belongs to a training configuration: the stream has none of its own.
 
-    >>> tested_on("stream"), tested_on("shuffled")
+    >>> evaluated_on("stream"), evaluated_on("shuffled")
     ('default', 'shuffled')
     """
     return "default" if configuration == "stream" else configuration
 
 
 def check_repo_id(repo_id: object) -> str:
-    """A name of the form NAMESPACE/NAME.
+    """Give back a name of the form NAMESPACE/NAME, as the Hub takes it.
 
     Raises:
         InvalidTypeError, InvalidValueError: anything else.
@@ -80,25 +77,9 @@ def check_repo_id(repo_id: object) -> str:
     >>> check_repo_id("someone/mnist1d")
     'someone/mnist1d'
     """
-    expected = "repo_id: expected NAMESPACE/NAME, such as someone/mnist1d"
+    expected = "repo id: expected NAMESPACE/NAME in letters, digits, '-', '_' and '.'"
     if not isinstance(repo_id, str):
         raise InvalidTypeError(f"{expected}, found {type(repo_id).__name__}")
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError:
-        raise InvalidValueError(f"{expected}, found {repo_id!r}") from None
-    if repo_id.count("/") != 1:
+    if not _REPO_ID.fullmatch(repo_id):
         raise InvalidValueError(f"{expected}, found {repo_id!r}")
     return repo_id
-
-
-def folder_files(folder: str | os.PathLike[str]) -> dict[str, tuple[int, str]]:
-    """Every file of a folder: its size in bytes and its SHA-256, by path, sorted. For a plan and for comparisons.
-
-    Raises:
-        OutputError: no such folder.
-    """
-    if not Path(folder).is_dir():
-        raise OutputError(f"{folder}: expected a staged folder, found none; stage it first")
-    store = Store(folder)
-    return {name: (store.size(name), store.digest(name)) for name in store.names()}

@@ -12,15 +12,15 @@ from mnist1d_hf.data.configurations import find_configuration
 from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.data.schema import CITATION, HOMEPAGE, LICENSE
 from mnist1d_hf.publishing.facts import ModelFacts, Reading
-from mnist1d_hf.publishing.layout import tested_on
+from mnist1d_hf.publishing.layout import evaluated_on
 from mnist1d_hf.publishing.numbers import counted, interval, percent, seeds, spread
 
-_ARTICLES = {
-    "logistic": "A logistic regression",
-    "mlp": "A dense network",
-    "cnn": "A convolutional network",
-    "gru": "A recurrent network (GRU)",
-    "resnet": "A residual convolutional network",
+KINDS = {  # architectures in words
+    "logistic": "logistic regression",
+    "mlp": "dense network",
+    "cnn": "convolutional network",
+    "gru": "recurrent network (GRU)",
+    "resnet": "residual convolutional network",
 }
 _OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW"}
 _TASK = "signal-classification"
@@ -56,7 +56,7 @@ def metadata(facts: ModelFacts) -> ModelCardData:
 
 
 def _eval_results(facts: ModelFacts) -> list[EvalResult]:
-    configuration = tested_on(facts.results["data"]["configuration"])
+    configuration = evaluated_on(facts.results["data"]["configuration"])
     summary = facts.results["test_accuracy"]
     common: dict[str, Any] = {
         "task_type": _TASK,
@@ -65,7 +65,6 @@ def _eval_results(facts: ModelFacts) -> list[EvalResult]:
         "dataset_name": f"MNIST-1D ({configuration})",
         "dataset_config": configuration,
         "dataset_split": "test",
-        "dataset_revision": facts.dataset_revision,
         "metric_type": "accuracy",
     }
     mean = f"Mean accuracy over {seeds(summary['n'])}"
@@ -82,9 +81,8 @@ def eval_results(facts: ModelFacts) -> list[dict[str, Any]]:
     _, edges = counted(facts.test.right / facts.test.total, facts.test.total)
     entry = EvalResultEntry(
         dataset_id=facts.dataset_id,
-        task_id=tested_on(facts.results["data"]["configuration"]),
+        task_id=evaluated_on(facts.results["data"]["configuration"]),
         value=facts.test.right / facts.test.total,
-        dataset_revision=facts.dataset_revision,
         notes=f"share of the {facts.test.total:,} test samples; 95 % interval {edges} %",
     )
     return eval_result_entries_to_yaml([entry])
@@ -101,11 +99,11 @@ def values(facts: ModelFacts) -> dict[str, Any]:
         "name": facts.name,
         "repo_id": facts.repo_id,
         "dataset_id": facts.dataset_id,
-        "article": _ARTICLES[facts.config["architecture"]],
+        "kind": KINDS[facts.config["architecture"]],
         "parameters": f"{found['parameters']:,}",
         "length": facts.config["sequence_length"],
         "trained_on": trained_on,
-        "tested_on": tested_on(trained_on),
+        "tested_on": evaluated_on(trained_on),
         "shuffled": find_configuration(trained_on).generator.shuffle_seq,
         "version": found["data"]["version"],
         "train_checksum": checksum,
@@ -133,7 +131,7 @@ def _counted(reading: Reading, digits: int = 1) -> tuple[str, str]:
 
 def _result_table(facts: ModelFacts) -> str:
     found = facts.results
-    summary, configuration = found["test_accuracy"], tested_on(found["data"]["configuration"])
+    summary, configuration = found["test_accuracy"], evaluated_on(found["data"]["configuration"])
     rows: list[tuple[str, ...]] = [
         (
             f"this checkpoint (seed {found['shipped']['seed']}), test split",
@@ -208,7 +206,16 @@ def _recipe_table(recipe: dict[str, Any]) -> str:
     if recipe["augmentation"]:
         varied = ", ".join(f"{key} {value:g}" for key, value in recipe["augmentation"].items() if value)
         rows.append(("augmentation", varied))
+    rows += [(key.replace("_", " "), _plain(value)) for key, value in recipe.items() if key not in _TOLD and value]
     return markdown_table(("hyperparameter", "value"), rows)
+
+
+# What of a recipe is told in words: in the table, or elsewhere on the card. The rest is told as it stands.
+_TOLD = (
+    *("name", "network", "data", "seeds", "reach", "source", "fresh", "watch_test"),
+    *("steps", "batch_size", "learning_rate", "schedule", "optimizer", "weight_decay", "label_smoothing", "precision"),
+    *("shuffle", "holdout", "select", "eval_every", "augmentation"),
+)
 
 
 def _order(recipe: dict[str, Any]) -> str:

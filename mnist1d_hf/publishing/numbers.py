@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mnist1d_hf.training.statistics import wilson_interval
@@ -55,6 +55,15 @@ def size(number: int) -> str:
     if number < 1000:
         return f"{number} B"
     return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
+
+
+def words(items: Sequence[str]) -> str:
+    """An enumeration.
+
+    >>> words(["one"]), words(["one", "two", "three"])
+    ('one', 'one, two and three')
+    """
+    return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
 
 
 def seeds(number: int) -> str:

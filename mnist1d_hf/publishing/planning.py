@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mnist1d_hf.errors import OutputError
+from mnist1d_hf.export.folder import CARD, SUMS
 
-CARD = "README.md"
-SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})[ \t]+\*?(.+)")
 
 

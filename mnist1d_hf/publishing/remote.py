@@ -22,15 +22,12 @@ from huggingface_hub import (
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from mnist1d_hf.errors import HubError, InvalidValueError
+from mnist1d_hf.errors import HubError
 from mnist1d_hf.publishing import retrying
 from mnist1d_hf.publishing.planning import LocalFile, Plan, RemoteFile
 from mnist1d_hf.publishing.retrying import Patience
 
 T = TypeVar("T")
-
-_NAME = r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
-_REPO_ID = re.compile(f"{_NAME}/{_NAME}")
 
 
 class State(NamedTuple):
@@ -74,20 +71,6 @@ def _token(patience: Patience) -> str | None:
             else:
                 raise
     raise AssertionError("unreachable")
-
-
-def check_repo_id(repo_id: str) -> str:
-    """Give back a name with a namespace.
-
-    Raises:
-        InvalidValueError: it is none.
-
-    >>> check_repo_id("org/mnist1d")
-    'org/mnist1d'
-    """
-    if _REPO_ID.fullmatch(repo_id):
-        return repo_id
-    raise InvalidValueError(f"repo id: expected NAMESPACE/NAME in letters, digits, '-', '_' and '.', found {repo_id!r}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,6 +55,11 @@ def is_passing(error: BaseException) -> bool:
     return any(_is_connection(item) or isinstance(item, json.JSONDecodeError) for item in _chain(error))
 
 
+def is_out_of_reach(error: BaseException) -> bool:
+    """Whether the Hub said nothing about the matter: no network, by choice or not, or a Hub in trouble."""
+    return is_passing(error) or any(isinstance(item, OfflineModeIsEnabled) for item in _chain(error))
+
+
 def is_stale(error: BaseException) -> bool:
     """Whether a commit was refused because the branch is no longer where it was."""
     return status_of(error) in _STALE

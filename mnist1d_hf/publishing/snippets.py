@@ -1,4 +1,7 @@
-"""The snippets of a card, run as a reader would: each by itself, in a process of its own, without network."""
+"""The snippets of cards, run as a reader would: each by itself, in another process, without network.
+
+All cards share two processes, one with this package and one without: to import torch takes longer than to run a card.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,16 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PACKAGE = "mnist1d_hf"
 _NOT_CODE = ("bibtex", "text")
-_SECONDS = 600  # for all snippets of a card together; they take a few
+_SECONDS = 1800  # for all snippets together; those of a card take less than a second
 
 # Runs in the other process. A snippet of those that need nothing but the Hub's libraries must not find the package.
+# What is begun is written down first: if the process ends there, it is known where.
 _RUNNER = """
 import json, socket, sys, traceback
 
@@ -30,18 +35,29 @@ def refuse(self, address):
         raise OSError(f"a snippet tried to reach {address}")
     return connect(self, address)
 
+def say(*what):
+    print(json.dumps(what), file=answer, flush=True)
+
 connect, socket.socket.connect = socket.socket.connect, refuse
-found = []
-for name, code in task["snippets"]:
+answer = open(sys.argv[2], "w", encoding="utf-8")
+for number, code in enumerate(task["snippets"]):
+    say(number)
+    name = f"snippet {number}"
     try:
         exec(compile(code, name, "exec"), {"__name__": "snippet"})
     except BaseException as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == name]
         text = str(error).strip().splitlines() or [""]
-        found.append([name, lines[-1] if lines else None, f"{type(error).__name__}: {text[0]}"])
-with open(sys.argv[2], "w", encoding="utf-8") as file:
-    json.dump(found, file)
+        say(number, lines[-1] if lines else None, f"{type(error).__name__}: {text[0]}")
+say("end")
 """
+
+
+class Trial(NamedTuple):
+    """A card whose snippets are to be run, and which folder stands for which name on the Hub."""
+
+    card: str
+    places: Mapping[str, str | os.PathLike[str]]
 
 
 class Snippet(NamedTuple):
@@ -67,24 +83,24 @@ def snippets(card: str) -> list[Snippet]:
     return [Snippet(card[: item.start()].count("\n") + 1, item.group(1).strip(), item.group(2)) for item in found]
 
 
-def failing_snippets(card: str, places: Mapping[str, str | os.PathLike[str]]) -> list[str]:
-    """Run the snippets of a card: one line for each that fails, none when all is well.
-
-    Args:
-        card: the text.
-        places: which folder stands for which name on the Hub.
-    """
-    problems, python = [], []
-    for item in snippets(card):
-        if item.language == "python":
-            python.append(item._replace(code=_localised(item.code, places)))
-        elif item.language not in _NOT_CODE:
-            what = item.language or "no language"
-            problems.append(f"snippet at line {item.line}: expected python, bibtex or text, found {what}")
-    for package in (False, True):
-        group = [item for item in python if item.needs_package == package]
-        if group:
-            problems += _run(group, package)
+def failing_snippets(trials: Sequence[Trial]) -> list[list[str]]:
+    """Run the snippets of cards: for each card one line for each snippet that fails, none when all is well."""
+    problems: list[list[str]] = [[] for _ in trials]
+    python: list[tuple[int, Snippet]] = []
+    for number, trial in enumerate(trials):
+        for item in snippets(trial.card):
+            if item.language == "python":
+                python.append((number, item._replace(code=_localised(item.code, trial.places))))
+            elif item.language not in _NOT_CODE:
+                what = item.language or "no language"
+                problems[number].append(f"snippet at line {item.line}: expected python, bibtex or text, found {what}")
+    groups = [[(number, item) for number, item in python if item.needs_package == package] for package in (False, True)]
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(_run, ([item.code for _, item in group] for group in groups), (False, True))
+        for group, failed in zip(groups, found, strict=True):
+            for position, what in failed:
+                number, item = group[position]
+                problems[number].append(f"snippet at line {item.line}{what}")
     return problems
 
 
@@ -96,37 +112,30 @@ def _localised(code: str, places: Mapping[str, str | os.PathLike[str]]) -> str:
     return code
 
 
-def _run(group: Sequence[Snippet], package: bool) -> list[str]:
+def _run(codes: Sequence[str], package: bool) -> list[tuple[int, str]]:
+    """The positions of those that fail, with what happened."""
+    if not codes:
+        return []
     with tempfile.TemporaryDirectory(prefix="mnist1d-snippets-") as folder:
         place = Path(folder)
-        task, answer = place / "task.json", place / "answer.json"
-        named = [(f"line {item.line}", item.code) for item in group]
-        task.write_text(json.dumps({"package": package, "snippets": named}), encoding="utf-8")
-        command = [sys.executable, "-c", textwrap.dedent(_RUNNER), str(task), str(answer)]
-        work = place / "work"
+        task, answer, work = place / "task.json", place / "answer", place / "work"
+        task.write_text(json.dumps({"package": package, "snippets": codes}), encoding="utf-8")
         work.mkdir()
+        command = [sys.executable, "-c", textwrap.dedent(_RUNNER), str(task), str(answer)]
+        settings: dict[str, Any] = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
         try:
-            done = subprocess.run(
-                command,
-                cwd=work,
-                env=_environment(place),
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired:
-            return [f"snippets from line {group[0].line} on: not finished after {_SECONDS} s"]
-        if not answer.is_file():
+            done = subprocess.run(command, cwd=work, env=_environment(place), timeout=_SECONDS, check=False, **settings)
             last = (done.stderr.strip().splitlines() or [""])[-1]
-            return [f"snippets from line {group[0].line} on: the process ended with {done.returncode}: {last}"]
-        failed = json.loads(answer.read_text(encoding="utf-8"))
-    return [f"snippet at {name}{_at(number)}: {what}" for name, number, what in failed]
+            ended = f": the process ended with {done.returncode}: {last}"
+        except subprocess.TimeoutExpired:
+            ended = f": not finished after {_SECONDS} s"
+        lines = [json.loads(line) for line in answer.read_text("utf-8").splitlines()] if answer.is_file() else [[0]]
+    failed = [(item[0], f"{_at(item[1])}: {item[2]}") for item in lines if len(item) > 1]
+    return failed if lines[-1] == ["end"] else [*failed, (lines[-1][0], ended)]
 
 
-def _at(number: int | None) -> str:
-    return "" if number is None else f", its line {number}"
+def _at(line: int | None) -> str:
+    return "" if line is None else f", its line {line}"
 
 
 def _environment(place: Path) -> dict[str, str]:

@@ -34,12 +34,9 @@ from mnist1d_hf.publishing.layout import (
     SUMS,
     check_repo_id,
     data_path,
-    folder_files,
+    evaluated_on,
     published_config,
-    tested_on,
 )
-
-__all__ = ["folder_files", "replace_card", "stage_dataset", "stage_model"]
 
 Progress = Callable[[str], object]
 
@@ -100,7 +97,6 @@ def stage_model(
     dataset_id: str,
     progress: Progress | None = None,
     *,
-    dataset_revision: str | None = None,
     fresh: int = FRESH_SAMPLES,
 ) -> Path:
     """Write everything that a baseline's repository is to hold: weights, configuration, code, card, results, checksums.
@@ -110,7 +106,6 @@ def stage_model(
         folder: made, or replaced if it was staged before; a folder with anything else in it is refused.
         repo_id, dataset_id: "NAMESPACE/NAME" of its repository and of the dataset's, for the card.
         progress: called with a few words before each step.
-        dataset_revision: the commit of the dataset's repository, for the recorded results.
         fresh: samples of the stream that the weights are read on too; 0 for none.
 
     Returns:
@@ -129,29 +124,15 @@ def stage_model(
     source = catalog.folder_of(name)
     results = catalog.results(name)
     with _staged(folder) as draft:
-        report(f"{name}: evaluation")
+        report("evaluation")
         test, others = _read_weights(name, results, fresh)
         config = _copy_model(source, draft)
-        facts = ModelFacts(name, repo_id, dataset_id, config, results, test, others, dataset_revision)
-        report(f"{name}: card")
+        facts = ModelFacts(name, repo_id, dataset_id, config, results, test, others)
+        report("card")
         _draw_confusion(draft, facts)
         _write(draft / EVAL_RESULTS, yaml_text(model_text.eval_results(facts)))
         _write(draft / CARD, model_card(facts))
     return _target(folder)
-
-
-def replace_card(folder: str | os.PathLike[str], text: str) -> None:
-    """Put another card into a staged folder, and its checksum beside the others: after `merge_card`.
-
-    Raises:
-        OutputError: (an `OSError`) it cannot be written.
-    """
-    store = Store(folder)
-    try:
-        store.write(CARD, text.encode())
-        _write_sums(store)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; stage it again") from error
 
 
 def _target(folder: str | os.PathLike[str]) -> Path:
@@ -220,7 +201,7 @@ def _draw_figures(folder: Path, made: Generated) -> tuple[float, ...]:
 def _draw_confusion(folder: Path, facts: ModelFacts) -> None:
     from mnist1d_hf import plots
 
-    titles = {f"test split of {tested_on(facts.results['data']['configuration'])}": facts.test.confusion}
+    titles = {f"test split of {evaluated_on(facts.results['data']['configuration'])}": facts.test.confusion}
     if facts.fresh is not None:
         titles[f"{facts.fresh.total:,} fresh samples"] = facts.fresh.confusion
     names = [facts.config["id2label"][str(number)] for number in range(len(facts.config["id2label"]))]
@@ -246,7 +227,7 @@ def _read_weights(name: str, results: dict[str, Any], fresh: int) -> tuple[Readi
     from mnist1d_hf.training.evaluation import evaluate, fresh_samples
 
     model = catalog.load_pretrained(name)
-    configuration = tested_on(results["data"]["configuration"])
+    configuration = evaluated_on(results["data"]["configuration"])
     arrays = load_arrays(configuration)
     found = evaluate(model, arrays.x_test, arrays.label_test)
     recorded = results["shipped"]["test"]

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mnist1d_hf.publishing import checking
 from mnist1d_hf.publishing.staging import stage_dataset, stage_model
 from tests.hub.client import client_environment
 from tests.hub.server import TOKENS, HubServer
@@ -114,9 +113,3 @@ def dataset(staged, tmp_path) -> Copy:
 @pytest.fixture
 def model(staged_model, tmp_path) -> Copy:
     return Copy(staged_model, tmp_path / "model")
-
-
-@pytest.fixture
-def no_snippets(monkeypatch):
-    """Snippets take seconds; tests of the other checks go without them."""
-    monkeypatch.setattr(checking, "failing_snippets", lambda *_: [])

@@ -174,7 +174,8 @@ def test_a_tag_is_never_moved(server: HubServer, publish: Publish, repo_id: str,
     old = publish(first, options={"tag": "1.0"})["result"]["sha"]
     server.log.clear()
     failed = publish(second, options={"tag": "1.0"})
-    assert f"tag 1.0: expected to name these files, found commit {old[:10]}" in failed["error"]
+    assert f"tag 1.0: expected this content, found commit {old[:10]} with other files: " in failed["error"]
+    assert "raise the version, choose another --tag, or publish with --no-tag" in failed["error"]
     assert writes(server) == []
     repo = server.repo("dataset", repo_id)
 
@@ -184,7 +185,7 @@ def test_a_tag_is_never_moved(server: HubServer, publish: Publish, repo_id: str,
 
     server.faults = [Fault(("POST", "/tag/"), Call(occupy))]
     failed = publish(second, options={"tag": "2.0"})
-    assert "tag 2.0: expected to name these files" in failed["error"]
+    assert "tag 2.0: expected this content" in failed["error"]
     assert repo.tags == {"1.0": old, "2.0": old}
     assert published(server, repo_id) == held(second)
 
