@@ -296,16 +296,29 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             return self._chunks()
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        return self._read(int(self.headers.get("Content-Length") or 0))
+
+    def _read(self, size: int) -> bytes:
+        """So many bytes; a client that dies in the middle of its request did not make it."""
+        data = self.rfile.read(size)
+        if len(data) < size:
+            raise ConnectionAbortedError(f"expected {size} bytes, found {len(data)}")
+        return data
 
     def _chunks(self) -> bytes:
         parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            parts.append(self.rfile.read(size))
+        while size := int(self._line().split(b";")[0], 16):
+            parts.append(self._read(size))
             self.rfile.readline()
         while self.rfile.readline().strip():
             pass
         return b"".join(parts)
+
+    def _line(self) -> bytes:
+        line = self.rfile.readline()
+        if not line:
+            raise ConnectionAbortedError("expected a chunk, found the end")
+        return line
 
     def _send(self, response: Response, part: float) -> None:
         self.send_response(response.status)

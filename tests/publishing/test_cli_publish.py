@@ -17,9 +17,12 @@ import pytest
 import mnist1d_hf
 from mnist1d_hf import cli
 from mnist1d_hf.data.checksums import expected_checksums, measure
+from mnist1d_hf.publishing import items
+from mnist1d_hf.publishing.hub import Options
 from mnist1d_hf.publishing.layout import CONFIGURATIONS, STREAM_SAMPLES, STREAM_SEED, evaluated_on
 from tests.hub.client import client_environment
 from tests.hub.server import Corrupt, Fault, HubServer
+from tests.publishing.folders import stage
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = mnist1d_hf.__version__
@@ -195,19 +198,27 @@ def test_without_a_token_it_is_a_dry_run(everything: tuple[Place, Outcome, Outco
     assert {entry.method for entry in place.server.log} == {"GET", "HEAD"}
 
 
-def test_dry_runs_without_a_hub(place: Place) -> None:
-    """As in a fresh clone on a train: the scripts show what there is."""
+def test_a_dry_run_without_a_hub(place: Place) -> None:
+    """As in a fresh clone on a train: the script shows what there is, keeps it, and spares what is in the way."""
     place.server.stop()
-    script = str(ROOT / "scripts" / "publish_models.py")
-    done = place.run(sys.executable, script, "--dry-run", "--namespace", "user", "logistic", token=None)
+    script = [sys.executable, str(ROOT / "scripts" / "publish_models.py"), "--dry-run", "--namespace", "user"]
+    done = place.run(*script, "logistic", "--output", "kept", token=None)
     assert (done.code, "model.safetensors" in done.out) == (0, True), done.errors
+    assert "what is there is unknown, so that every file is listed as new" in done.out
     assert "the Hub cannot be reached" in done.out
-    done = place.publish("dataset", "--dry-run", "--output", "kept", token=None, HF_HUB_OFFLINE="1")
-    assert (done.code, "dataset NAMESPACE/mnist1d" in done.out) == (0, True), done.errors
-    assert (place.folder / "kept" / "mnist1d" / "README.md").exists()
-    (place.folder / "kept" / "mnist1d" / "notes.md").write_text("mine")
-    done = place.publish("dataset", "--dry-run", "--output", "kept", token=None)
+    assert (place.folder / "kept" / "mnist1d-logistic" / "README.md").exists()
+    (place.folder / "kept" / "mnist1d-logistic" / "notes.md").write_text("mine")
+    done = place.run(*script, "logistic", "--output", "kept", token=None)
     assert (done.code, "holds notes.md, which no publish made" in done.errors) == (2, True), done.errors
+
+
+def test_a_plan_by_a_client_that_is_offline(tmp_path: Path) -> None:
+    """HF_HUB_OFFLINE is set for all tests: everything is new, and it says why."""
+    item = items.dataset_item("user/mnist1d")
+    plan, why = items.plan_item(item, stage(tmp_path / "folder", {"a.txt": b"a"}), Options())
+    assert [change.kind for change in plan.changes] == ["add", "add"]
+    assert why is not None
+    assert "unset HF_HUB_OFFLINE" in why
 
 
 @pytest.mark.parametrize(
@@ -241,11 +252,8 @@ def test_mistakes_end_in_a_line(
     assert message in said.err
 
 
-def test_no_permission_and_a_wrong_byte(place: Place) -> None:
-    """Exit code 2; the last line says what the Hub said, or names the file that it damaged."""
-    done = place.publish(*DATASET, token="hf_read")
-    assert (done.code, "role read" in done.errors.splitlines()[-1]) == (2, True), done.errors
-    assert not place.server.repo("dataset", "user/mnist1d").exists
+def test_a_wrong_byte(place: Place) -> None:
+    """Exit code 2; the last line names the file that the Hub damaged."""
     place.server.faults = [Fault(("PUT", "/_lfs/"), Corrupt(), times=None)]  # two configurations share a file
     done = place.publish(*DATASET)
     last = done.errors.splitlines()[-1]
