@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mnist1d_hf.publishing.layout import CARD, FIGURES
+from mnist1d_hf.publishing.layout import BASELINES, CARD, FIGURES
 from mnist1d_hf.publishing.staging import stage_dataset
 
 TARGET = Path(__file__).resolve().parents[1] / "dataset_card"
@@ -21,7 +21,7 @@ def main() -> None:
             Path(folder) / "mnist1d", "NAMESPACE/mnist1d", lambda step: print(step, "...", flush=True)
         )
         shutil.rmtree(TARGET / "figures", ignore_errors=True)
-        for name in (CARD, *FIGURES):
+        for name in (CARD, BASELINES, *FIGURES):
             (TARGET / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(staged / name, TARGET / name)
     print(TARGET)

@@ -28,6 +28,7 @@ from mnist1d_hf.publishing.contents import leaks, wrong_sizes
 from mnist1d_hf.publishing.croissant import croissant
 from mnist1d_hf.publishing.facts import DatasetFacts, SplitFacts, split_facts
 from mnist1d_hf.publishing.layout import (
+    BASELINES,
     CARD,
     CONFIGURATIONS,
     CROISSANT,
@@ -52,7 +53,7 @@ def check_dataset(folder: str | os.PathLike[str]) -> int:
     """
     place = Path(folder)
     paths = [data_path(name, split) for name in CONFIGURATIONS for split in published_config(name).split_sizes]
-    files, problems = check_files(place, (*paths, *FIGURES, CARD, CROISSANT))
+    files, problems = check_files(place, (*paths, *FIGURES, BASELINES, CARD, CROISSANT))
     facts, wrong = _read_data(place, files)
     problems += wrong
     description, wrong = load_json(place, CROISSANT, files)

@@ -18,6 +18,7 @@ CROISSANT = "croissant.json"
 FIGURES = {
     f"figures/{kind}.png": kind for kind in ("overview", "templates", "transformations", "class-means", "pca")
 }  # path -> kind, for `mnist1d_hf.plots.plot`
+BASELINES = "figures/baselines.png"
 CONFUSION = "figures/confusion.png"
 EVAL_RESULTS = ".eval_results/mnist1d.yaml"
 # File of the package -> its name beside the weights.
@@ -28,6 +29,7 @@ MODEL_CODE = {
 }
 _NAME = r"(?!.*(?:--|\.\.))(?!.*\.git$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 _REPO_ID = re.compile(f"{_NAME}/{_NAME}")
+OLDEST_TRANSFORMERS = "5.4"  # as in pyproject.toml: the published code needs it too
 FRESH_SAMPLES = 100_000  # of the stream, on which the published weights are read too
 
 

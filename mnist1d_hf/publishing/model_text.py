@@ -12,7 +12,7 @@ from mnist1d_hf.data.configurations import find_configuration
 from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.data.schema import CITATION, HOMEPAGE, LICENSE
 from mnist1d_hf.publishing.facts import ModelFacts, Reading
-from mnist1d_hf.publishing.layout import evaluated_on
+from mnist1d_hf.publishing.layout import OLDEST_TRANSFORMERS, evaluated_on
 from mnist1d_hf.publishing.numbers import counted, interval, percent, seeds, spread
 
 KINDS = {  # architectures in words
@@ -119,7 +119,7 @@ def values(facts: ModelFacts) -> dict[str, Any]:
         "recipe": _recipe_table(recipe),
         "choice": _choice(found),
         "network": _network_table(facts.config),
-        "source": recipe["source"],
+        "transformers": OLDEST_TRANSFORMERS,
         "homepage": HOMEPAGE,
         "citation": CITATION,
     }
@@ -163,7 +163,7 @@ def _seeds_note(found: Mapping[str, Any]) -> str:
             f"which is chosen on test data and therefore too good."
         )
     if reach is not None:
-        parts.append(f"The literature has {reach:g} % ({found['recipe']['source']}).")
+        parts.append(f"To compare with: {reach:g} % ({found['recipe']['source']}).")
     if failed:
         parts.append(f"Training failed for {seeds(len(failed))} ({', '.join(map(str, failed))}); they are counted.")
     return " ".join(parts)
@@ -203,6 +203,9 @@ def _recipe_table(recipe: dict[str, Any]) -> str:
         ("loss", f"cross-entropy, label smoothing {recipe['label_smoothing']:g}"),
         ("matrix products", recipe.get("precision", "float32")),
     ]
+    if recipe.get("synthetic"):
+        share = f"{100 * recipe['synthetic']:g} % of each batch"
+        rows.append(("new signals", f"{share}, put together from parts of the training signals of the same seed"))
     if recipe["augmentation"]:
         varied = ", ".join(f"{key} {value:g}" for key, value in recipe["augmentation"].items() if value)
         rows.append(("augmentation", varied))
@@ -214,7 +217,7 @@ def _recipe_table(recipe: dict[str, Any]) -> str:
 _TOLD = (
     *("name", "network", "data", "seeds", "reach", "source", "fresh", "watch_test"),
     *("steps", "batch_size", "learning_rate", "schedule", "optimizer", "weight_decay", "label_smoothing", "precision"),
-    *("shuffle", "holdout", "select", "eval_every", "augmentation"),
+    *("shuffle", "holdout", "select", "eval_every", "augmentation", "synthetic"),
 )
 
 
@@ -232,14 +235,14 @@ def _choice(found: Mapping[str, Any]) -> str:
             f"No choice was made: the weights are those of the last step, and the first seed ({shipped['seed']}) is "
             f"published, however it did on the test split."
         )
-    kept = "Each seed keeps its last step."
-    if recipe["select"] == "best":
-        kept = (
-            f"Each seed keeps the step that is best on its held-out samples, read every {recipe['eval_every']} steps."
-        )
+    kept = {
+        "final": "its last step",
+        "best": f"the step of the best accuracy on its held-out samples, read every {recipe['eval_every']} steps",
+        "loss": f"the step of the lowest loss on its held-out samples, read every {recipe['eval_every']} steps",
+    }[recipe["select"]]
     return (
-        f"{kept} Of the {found['test_accuracy']['n']} seeds, the one that is best on held-out samples is published: "
-        f"seed {shipped['seed']}, step {shipped['step']:,}, {percent(shipped['validation'], 1)} % there "
+        f"Each seed keeps {kept}. Of the {found['test_accuracy']['n']} seeds, the one that is best on held-out samples is "
+        f"published: seed {shipped['seed']}, step {shipped['step']:,}, {percent(shipped['validation'], 1)} % there "
         f"(the best of many, and so too good as an estimate). The test split played no part in it."
     )
 

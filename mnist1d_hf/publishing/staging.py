@@ -22,6 +22,7 @@ from mnist1d_hf.publishing.cards import dataset_card, model_card, yaml_text
 from mnist1d_hf.publishing.croissant import croissant
 from mnist1d_hf.publishing.facts import DatasetFacts, ModelFacts, Reading, SplitFacts, repeated_draws, split_facts
 from mnist1d_hf.publishing.layout import (
+    BASELINES,
     CARD,
     CONFIGURATIONS,
     CONFUSION,
@@ -191,9 +192,11 @@ def _write_data(
 def _draw_figures(folder: Path, made: Generated) -> tuple[float, ...]:
     """All figures of the dataset's card; the share of the variance in each principal component."""
     from mnist1d_hf import plots
+    from mnist1d_hf.training import tables
 
     for path, kind in FIGURES.items():
         plots.save(plots.plot(kind), folder / path)
+    plots.save(plots.plot_baselines(tables.accuracies()), folder / BASELINES)
     _, shares = plots.principal_components(made.x[: made.num_train])
     return tuple(shares.tolist())
 

@@ -164,7 +164,7 @@ def test_what_later_recipes_may_record_is_said():
     assert "| matrix products | bfloat16 |" in card
     assert "Training failed for 2 seeds (4, 9)" in card
     assert "| the same over 100 seeds, fresh samples | 50,000 | 81.25\u00a0±\u00a06.28 | – |" in card
-    assert "The literature has" not in card
+    assert "To compare with" not in card
 
     recorded["data"]["configuration"] = recorded["recipe"]["data"] = "stream"
     recorded["recipe"] |= {"select": "final", "holdout": 0.0}

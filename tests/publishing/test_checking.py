@@ -27,7 +27,7 @@ def problems(check, copy, sign=True):
 
 
 def test_what_is_staged_passes(staged, staged_model):
-    assert check_dataset(staged) == 17
+    assert check_dataset(staged) == 18
     assert check_model(staged_model) == 10
 
 
@@ -37,7 +37,7 @@ class TestDataset:
     def test_keys_of_a_maintainer_are_welcome(self, dataset):
         dataset.write("README.md", merge_card(dataset.read(), "---\nviewer: false\n---\n"))
         dataset.sign()
-        assert check_dataset(dataset.folder) == 17
+        assert check_dataset(dataset.folder) == 18
 
     @pytest.mark.parametrize(
         ("old", "new", "problem"),

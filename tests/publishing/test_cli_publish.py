@@ -97,12 +97,15 @@ class Place(NamedTuple):
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, Outcome, Outcome]]:
-    """A Hub with the dataset and all baselines, published by two commands. It lists in pages, and has a file store."""
+    """A Hub with the dataset and all baselines, published by two commands, one with all that the client can log.
+
+    The Hub lists in pages, and has a file store.
+    """
     folder = tmp_path_factory.mktemp("everything")
     with HubServer(folder / "hub", page_size=3, redirect_lfs=True) as server:
         place = Place(server, folder)
         dataset = place.publish("dataset", "--repo-id", "user/mnist1d", "--collection", "MNIST-1D")
-        models = place.publish("models", "--namespace", "user", "--collection", "MNIST-1D")
+        models = place.publish("models", "--namespace", "user", "--collection", "MNIST-1D", HF_DEBUG="1")
         yield place, dataset, models
     assert server.errors == []
 

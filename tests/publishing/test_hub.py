@@ -169,8 +169,10 @@ def test_other_branches(server: HubServer, publish: Publish, repo_id: str, first
     )
 
 
-def test_a_tag_is_never_moved(server: HubServer, publish: Publish, repo_id: str, first: Path, second: Path) -> None:
-    """One that names other files is an error before anything is sent; also one that appears at the last moment."""
+def test_a_tag_is_never_moved(
+    server: HubServer, publish: Publish, repo_id: str, first: Path, second: Path, tmp_path: Path
+) -> None:
+    """One at other content, be it the card's, is an error before anything is sent; also one that comes at the end."""
     old = publish(first, options={"tag": "1.0"})["result"]["sha"]
     server.log.clear()
     failed = publish(second, options={"tag": "1.0"})
@@ -178,6 +180,9 @@ def test_a_tag_is_never_moved(server: HubServer, publish: Publish, repo_id: str,
     assert "raise the version, choose another --tag, or publish with --no-tag" in failed["error"]
     assert writes(server) == []
     repo = server.repo("dataset", repo_id)
+    card = stage(tmp_path / "card", {**FIRST, "README.md": CARD + b"More.\n"})
+    assert "with other files: README.md, SHA256SUMS; " in publish(card, options={"tag": "1.0"})["error"]
+    assert repo.head() == old
 
     def occupy(_: Any) -> None:
         with server.storage.update("dataset", repo_id) as state:
@@ -188,6 +193,15 @@ def test_a_tag_is_never_moved(server: HubServer, publish: Publish, repo_id: str,
     assert "tag 2.0: expected this content" in failed["error"]
     assert repo.tags == {"1.0": old, "2.0": old}
     assert published(server, repo_id) == held(second)
+
+
+def test_a_tag_at_the_same_content_is_fine(server: HubServer, publish: Publish, repo_id: str, first: Path) -> None:
+    """Whatever others pushed since then: it stays, there is no commit and no error."""
+    old = publish(first, options={"tag": "1.0"})["result"]["sha"]
+    head = server.push("dataset", repo_id, {"notes.md": b"theirs"})
+    again = publish(first, options={"tag": "1.0"})["result"]
+    assert (again["changed"], again["sha"], again["tag"]) == (False, head, "1.0")
+    assert server.repo("dataset", repo_id).tags == {"1.0": old}
 
 
 def test_a_collection_is_made_once_and_filled(server: HubServer, publish: Publish, repo_id: str, first: Path) -> None:
@@ -281,6 +295,13 @@ def test_a_token_that_the_server_repeats_is_not_shown(
     failed = publish(first)
     assert "your token [token] is odd" in failed["error"]
     assert "your token [token] is odd" in "".join(failed["lines"])
+
+
+def test_a_token_in_a_file_is_not_sent(server: HubServer, publish: Publish, tmp_path: Path) -> None:
+    """Whatever it looks like; the file is named, nothing is asked of the Hub."""
+    failed = publish(stage(tmp_path / "leak", {**FIRST, "notes.txt": b"token: hf_write."}))
+    assert "notes.txt: expected no secret, found the token; nothing was sent" in failed["error"]
+    assert server.log == []
 
 
 @pytest.mark.parametrize(

@@ -261,9 +261,9 @@ def test_the_folder_of_the_repository_is_the_staged_card(staged, repository):
     kept = repository / "dataset_card"
     remedy = "make it again: scripts/update_dataset_card.py"
     assert plain((kept / "README.md").read_text()) == plain((staged / "README.md").read_text()), remedy
-    assert {str(path.relative_to(kept)) for path in kept.rglob("*.png")} == set(layout.FIGURES), remedy
+    assert {str(path.relative_to(kept)) for path in kept.rglob("*.png")} == {*layout.FIGURES, layout.BASELINES}, remedy
     version = f"Matplotlib version{matplotlib.__version__}".encode()
-    for name in layout.FIGURES:
+    for name in (*layout.FIGURES, layout.BASELINES):
         drawn = (kept / name).read_bytes()
         if version in drawn.replace(b"\0", b""):
             assert drawn == (staged / name).read_bytes(), remedy
