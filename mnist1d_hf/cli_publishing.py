@@ -42,7 +42,10 @@ NoTag = Annotated[bool, typer.Option("--no-tag", help="No tag.")]
 Collection = Annotated[str | None, typer.Option(help="Title of a collection to add to.", show_default=False)]
 Message = Annotated[str | None, typer.Option("--message", "-m", help="Of the commit.", show_default=False)]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Keep what was staged in this folder.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Keep what is staged in this folder; an earlier one is replaced.", show_default=False
+    ),
 ]
 
 

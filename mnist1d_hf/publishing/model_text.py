@@ -241,8 +241,8 @@ def _choice(found: Mapping[str, Any]) -> str:
         "loss": f"the step of the lowest loss on its held-out samples, read every {recipe['eval_every']} steps",
     }[recipe["select"]]
     return (
-        f"Each seed keeps {kept}. Of the {found['test_accuracy']['n']} seeds, the one that is best on held-out samples is "
-        f"published: seed {shipped['seed']}, step {shipped['step']:,}, {percent(shipped['validation'], 1)} % there "
+        f"Each seed keeps {kept}. Of the {found['test_accuracy']['n']} seeds, the one that is best on held-out samples "
+        f"is published: seed {shipped['seed']}, step {shipped['step']:,}, {percent(shipped['validation'], 1)} % there "
         f"(the best of many, and so too good as an estimate). The test split played no part in it."
     )
 
