@@ -88,7 +88,6 @@ def analyse(x: Tensor, label: Tensor) -> Parts:
             template[kind] = _refined(signals, *fits[:, rows])
         residual, inside = _residual(x, label, template, fits)
         offset = residual[~inside].mean()
-    center_free = residual - offset
     return Parts(
         template=template,
         label=label.clone(),
@@ -97,8 +96,8 @@ def analyse(x: Tensor, label: Tensor) -> Parts:
         factor=fits[2].clone(),
         slope=fits[3].clone(),
         offset=offset,
-        inner=center_free[inside].std(),
-        outer=_stationary(center_free, ~inside),
+        inner=_white(residual - offset, inside),
+        outer=_covariance_root(residual - offset, ~inside),
     )
 
 
@@ -211,12 +210,18 @@ def _residual(x: Tensor, label: Tensor, template: Tensor, fits: Tensor) -> tuple
     return x - torch.where(inside, pattern, 0) - ramp, inside
 
 
-def _stationary(noise: Tensor, known: Tensor) -> Tensor:
-    """The factor (length, length) of a covariance that depends on the distance only, from the points that are known."""
-    length = noise.shape[1]
+def _white(residual: Tensor, inside: Tensor) -> Tensor:
+    """Deviation of the noise inside of templates, from the tenth of the signals that are fitted best.
+
+    In the others it stands beside the errors of the fit, which new signals are not to have.
+    """
+    each = torch.where(inside, residual.square(), 0).sum(1) / inside.sum(1)
+    return each.quantile(0.1).sqrt()
+
+
+def _covariance_root(noise: Tensor, known: Tensor) -> Tensor:
+    """The symmetric factor (length, length) of the noise's covariance, from the points that are known."""
     masked, count = torch.where(known, noise, 0), known.to(noise)
     covariance = masked.T @ masked / (count.T @ count).clamp_min(1)
-    by_distance = torch.stack([covariance.diagonal(distance).mean() for distance in range(length)])
-    place = torch.arange(length)
-    values, vectors = torch.linalg.eigh(by_distance[(place[:, None] - place).abs()])
+    values, vectors = torch.linalg.eigh(covariance)
     return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
