@@ -67,21 +67,20 @@ def test_the_papers_protocol_gives_the_papers_figures(name, low, high):
 
 
 @pytest.mark.parametrize(
-    ("name", "seeds", "key"),
+    ("name", "seeds", "key", "least"),
     [
-        ("cnn-review", 100, "test"),
-        ("mlp-review", 100, "test"),
-        ("mlp-40k", 20, "test"),
-        ("mlp-augmented", 20, "test"),
-        ("resnet", 20, "test"),
-        ("ceiling", 3, "fresh"),
+        ("cnn-review", 100, "test", 96.8),
+        ("mlp-review", 100, "test", 73.3),
+        ("mlp-40k", 20, "test", 93),
+        ("mlp-augmented", 20, "test", 96),
+        ("resnet", 20, "test", 99.2),  # 99.4, the best single reading in the literature, is not its mean
+        ("ceiling", 3, "fresh", 99.8),
     ],
 )
-def test_the_strong_recipes_reach_the_literature(name, seeds, key):
-    found = results(name)
-    values = [row[key] for row in found["members"]]
+def test_the_strong_recipes_reach_the_literature(name, seeds, key, least):
+    values = [row[key] for row in results(name)["members"]]
     assert len(values) >= seeds
-    assert 100 * sum(values) / len(values) >= found["recipe"]["reach"]
+    assert 100 * sum(values) / len(values) >= least
 
 
 def test_a_recipe_lands_in_its_interval(tmp_path):
