@@ -13,7 +13,7 @@ import datasets
 import typer
 
 import mnist1d_hf
-from mnist1d_hf import cli_training
+from mnist1d_hf import cli_publishing, cli_training
 from mnist1d_hf.data import describe
 from mnist1d_hf.data.checksums import CHECKSUMS, Checksums, compare, expected_checksums, measure
 from mnist1d_hf.data.configurations import CONFIGURATIONS, EXACT, find_configuration
@@ -235,7 +235,7 @@ def _require_expected(name: str, measured: Checksums) -> None:
 @app.command(epilog="Example: mnist1d-hf plot transformations --label 5 --output steps.svg")
 def plot(
     kind: Annotated[
-        str, typer.Argument(help="overview, samples, templates, class-means or transformations.")
+        str, typer.Argument(help="overview, samples, templates, class-means, pca or transformations.")
     ] = "overview",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG or SVG file.", show_default=False)] = None,
     config: Config = "default",
@@ -308,6 +308,7 @@ def _timed(function: Callable[[], Any]) -> tuple[float, Any]:
 
 app.command(epilog=cli_training.TRAIN_EXAMPLE)(cli_training.train)
 app.command(epilog=cli_training.EVALUATE_EXAMPLE)(cli_training.evaluate)
+app.add_typer(cli_publishing.app, name="publish")
 
 if __name__ == "__main__":
     main()

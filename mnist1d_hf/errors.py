@@ -29,6 +29,10 @@ class OutputError(UserError, OSError):
         return str(self.args[0]) if self.args else ""
 
 
+class HubError(OutputError):
+    """The Hub refuses something, cannot be reached, or does not hold what it should."""
+
+
 def did_you_mean(name: object, legal: Iterable[str]) -> str:
     """The legal names, and the nearest one if `name` looks like a slip.
 

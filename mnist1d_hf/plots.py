@@ -60,7 +60,7 @@ def plot_confusion(confusions: Mapping[str, Any], names: list[str]) -> Figure:
         for row, column in np.ndindex(*shares.shape):
             if shares[row, column] >= 0.05:
                 color = "white" if shares[row, column] > 40 else "black"
-                axis.text(column, row, f"{shares[row, column]:.1f}", ha="center", va="center", fontsize=7, color=color)
+                axis.text(column, row, f"{shares[row, column]:.1f}", ha="center", va="center", fontsize=8, color=color)
         axis.set_xticks(range(len(names)), names)
         axis.set_yticks(range(len(names)), names)
         axis.set(title=title, xlabel="taken for", ylabel="true class")
@@ -113,8 +113,44 @@ def plot_class_means(config: GeneratorConfig | None = None) -> Figure:
         axis.plot(position, mean, color=_COLORS[digit], **_STYLE)
         axis.axhline(0, color="0.7", linewidth=0.6, zorder=0)
         axis.set_title(str(digit))
-        axis.sharey(axes[0, 0])
+    low, high = zip(*(axis.get_ylim() for axis in axes.ravel()), strict=True)
+    for axis in axes.ravel():
+        axis.set_ylim(min(low), max(high))
     return figure
+
+
+def plot_pca(config: GeneratorConfig | None = None) -> Figure:
+    """The training signals on their first two principal components, and how much variance the first ones hold."""
+    data = make_dataset(config)
+    projected, shares = principal_components(data["x"])
+    figure, ((left, right),) = _grid(1, 2, "MNIST-1D: principal components of the training signals", height=4.4)
+    for digit in range(10):
+        points = projected[data["y"] == digit]
+        left.scatter(points[:, 0], points[:, 1], s=5, alpha=0.5, color=_COLORS[digit], linewidths=0, label=str(digit))
+    left.set(xlabel=f"first ({100 * shares[0]:.0f} % of the variance)", ylabel=f"second ({100 * shares[1]:.0f} %)")
+    left.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2.5)
+    count = np.arange(1, len(shares) + 1)
+    right.plot(count, 100 * np.cumsum(shares), color="0.3", **_STYLE)
+    right.set(xlabel="components", ylabel="variance that they hold together, %", ylim=(0, 103), xlim=(0, len(shares)))
+    right.set_xticks(range(0, len(shares) + 1, 10))
+    right.set_yticks(range(0, 101, 20))
+    right.grid(color="0.9")
+    return figure
+
+
+def principal_components(x: Any) -> tuple[Any, Any]:
+    """Signals (n, length) on their principal components (n, length), and each one's share of the variance (length,).
+
+    >>> projected, shares = principal_components([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+    >>> abs(float(projected[0, 0])).__round__(3), shares.round(3).tolist()
+    (1.414, [1.0, 0.0])
+    """
+    centred = np.asarray(x, dtype=np.float64)
+    centred = centred - centred.mean(0)
+    _, scales, directions = np.linalg.svd(centred, full_matrices=False)
+    largest = np.abs(directions).argmax(1)
+    directions *= np.sign(directions[np.arange(len(directions)), largest])[:, None]  # else the sign is arbitrary
+    return centred @ directions.T, scales**2 / (scales**2).sum()
 
 
 def plot_transformations(config: GeneratorConfig | None = None, label: int = 3) -> Figure:
@@ -134,12 +170,13 @@ KINDS = {
     "samples": plot_samples,
     "templates": plot_templates,
     "class-means": plot_class_means,
+    "pca": plot_pca,
     "transformations": plot_transformations,
 }
 
 
 def plot(kind: str, config: GeneratorConfig | None = None, **options: Any) -> Figure:
-    """The figure called `kind`: overview, samples, templates, class-means or transformations.
+    """The figure called `kind`: overview, samples, templates, class-means, pca or transformations.
 
     Raises:
         InvalidValueError: no such kind.

@@ -63,7 +63,7 @@ def test_build_takes_every_argument(run):
         assert text in card
 
 
-@pytest.mark.parametrize("kind", ["overview", "samples", "templates", "class-means", "transformations"])
+@pytest.mark.parametrize("kind", ["overview", "samples", "templates", "class-means", "pca", "transformations"])
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_plot_draws_every_kind(run, kind, ending, tmp_path):
     files = []

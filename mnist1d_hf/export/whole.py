@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from mnist1d_hf.data.generator import generate
+from mnist1d_hf.data.generator import Generated, generate
 from mnist1d_hf.data.schema import Mnist1dBuilderConfig, to_table
-from mnist1d_hf.errors import OutputError
 from mnist1d_hf.export.card import folder_card
-from mnist1d_hf.export.folder import CARD, SUMS, read_sums, strange_files, sums_text
+from mnist1d_hf.export.draft import check_target, remove_leftovers, whole_folder
+from mnist1d_hf.export.folder import CARD, SUMS, sums_text
 from mnist1d_hf.export.store import Store
 
 
@@ -46,101 +44,27 @@ def export(
     ['README.md', 'SHA256SUMS', 'data']
     """
     target = Path(os.path.abspath(os.path.expanduser(output)))
-    _remove_leftovers(target)
-    _check_target(target, overwrite)
+    remove_leftovers(target)
+    check_target(target, overwrite)
     made = generate(config.generator, config.templates, progress)
-    with _whole_folder(target) as folder:
-        data = folder / "data"
-        data.mkdir()
-        edges = {"train": (0, made.num_train), "test": (made.num_train, len(made.x))}
-        schema = config.features.arrow_schema.remove_metadata()
-        for split, (start, stop) in edges.items():
-            # Without the library's own schema metadata, which older releases of datasets cannot read.
-            table = to_table(made, config, start, stop).select(schema.names).cast(schema)
-            pq.write_table(table, data / f"{split}-00000-of-00001.parquet")
-        sizes = {split: (data / f"{split}-00000-of-00001.parquet").stat().st_size for split in edges}
+    with whole_folder(target) as folder:
+        sizes = write_splits(made, config, folder / "data")
         (folder / CARD).write_text(folder_card(config, sizes), encoding="utf-8")
         store = Store(folder)
         store.write(SUMS, sums_text({name: store.digest(name) for name in store.names()}).encode())
     return target
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
-    """Refuse a target whose replacement would cost somebody's data."""
-    if not os.path.lexists(target):
-        return
-    if target.is_dir() and not any(target.iterdir()):
-        return
-    if not overwrite:
-        raise OutputError(f"{target}: exists already; choose another --output, or replace it with --overwrite")
-    if target.is_symlink() or not target.is_dir() or not (target / SUMS).is_file():
-        raise OutputError(
-            f"{target}: not a folder made by mnist1d-hf build, so it is not overwritten; remove it yourself"
-        )
-    store = Store(target)
-    strange = strange_files(store, read_sums(store))
-    if strange:
-        raise OutputError(f"{target}: holds {strange[0]}, which no build made, so it is not overwritten; move it first")
-
-
-@contextlib.contextmanager
-def _whole_folder(target: Path) -> Iterator[Path]:
-    """A new folder that takes the name `target` at the end, or is removed if anything goes wrong."""
-    draft = target.with_name(f".{target.name}.incomplete-{os.getpid()}")
-    try:
-        draft.mkdir(parents=True)
-        yield draft
-        for path in (*(path for path in draft.rglob("*") if not path.is_dir()), draft):
-            _sync(path)
-        _replace(draft, target)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"{target}: cannot be written: {error.strerror or error}; nothing was kept") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _replace(draft: Path, target: Path) -> None:
-    if target.is_dir() and any(target.iterdir()):
-        old = target.with_name(f".{target.name}.replaced-{os.getpid()}")
-        os.replace(target, old)
-        try:
-            os.replace(draft, target)
-        except BaseException:  # a signal, too, must not leave the old folder aside
-            if not target.exists():
-                os.replace(old, target)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        os.replace(draft, target)
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Clear up after builds that were killed: remove their drafts, put a folder back that they had moved aside."""
-    for path in target.parent.glob(f".{target.name}.*-*"):
-        kind, _, number = path.name.removeprefix(f".{target.name}.").rpartition("-")
-        if kind not in ("incomplete", "replaced") or not number.isdigit() or _alive(int(number)):
-            continue
-        if kind == "replaced" and not target.exists():
-            os.replace(path, target)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def write_splits(made: Generated, config: Mnist1dBuilderConfig, folder: Path) -> dict[str, int]:
+    """One Parquet file for each split of `made`; the bytes of each."""
+    folder.mkdir(parents=True)
+    edges = {"train": (0, made.num_train), "test": (made.num_train, len(made.x))}
+    schema = config.features.arrow_schema.remove_metadata()
+    sizes = {}
+    for split, (start, stop) in edges.items():
+        path = folder / f"{split}-00000-of-00001.parquet"
+        # Without the library's own schema metadata, which older releases of datasets cannot read.
+        table = to_table(made, config, start, stop).select(schema.names).cast(schema)
+        pq.write_table(table, path, compression="zstd", use_dictionary=["label"])  # signals never repeat a number
+        sizes[split] = path.stat().st_size
+    return sizes

@@ -145,14 +145,14 @@ def test_a_stopped_build_never_looks_whole(tmp_path, kind):
     before = contents(tmp_path / "out")
     code = """
         import sys, time
-        import mnist1d_hf.export.whole
+        import mnist1d_hf.export.draft
         from mnist1d_hf import cli
 
         def wait(path):
             print(".", flush=True)
             time.sleep(60)
 
-        mnist1d_hf.export.whole._sync = wait
+        mnist1d_hf.export.draft._sync = wait
         sys.argv[1:] = ["build", "--output", "out", "--overwrite"]
         cli.main()
     """

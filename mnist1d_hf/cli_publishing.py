@@ -1,0 +1,173 @@
+"""`mnist1d-hf publish`: arguments, plans and addresses. Whatever needs torch is imported when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import mnist1d_hf
+from mnist1d_hf.errors import InvalidValueError
+from mnist1d_hf.terminal import console, messages, print_table
+
+if TYPE_CHECKING:
+    from mnist1d_hf.publishing.hub import Options, Published
+    from mnist1d_hf.publishing.items import Item
+    from mnist1d_hf.publishing.planning import Plan
+
+DATASET_EXAMPLES = (
+    "Examples: mnist1d-hf publish dataset --dry-run | mnist1d-hf publish dataset --repo-id me/mnist1d | "
+    "mnist1d-hf publish dataset --repo-id org/mnist1d --create-pr"
+)
+MODELS_EXAMPLES = (
+    "Examples: mnist1d-hf publish models --dry-run cnn | mnist1d-hf publish models --namespace me | "
+    "mnist1d-hf publish models --namespace org cnn gru --collection MNIST-1D"
+)
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    help="Put the dataset or the baselines on the Hugging Face Hub: stage, check, one commit, read back.",
+)
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; without a token this is all.")]
+Private = Annotated[bool, typer.Option("--private", help="Make new repositories private.")]
+CreatePr = Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead of committing.")]
+Revision = Annotated[str, typer.Option(help="Branch; made from main where it is missing.")]
+Tag = Annotated[
+    str | None, typer.Option(help="Tag for the commit; this version by default, on main.", show_default=False)
+]
+NoTag = Annotated[bool, typer.Option("--no-tag", help="No tag.")]
+Collection = Annotated[str | None, typer.Option(help="Title of a collection to add to.", show_default=False)]
+Message = Annotated[str | None, typer.Option("--message", "-m", help="Of the commit.", show_default=False)]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Keep what is staged in this folder; an earlier one is replaced.", show_default=False
+    ),
+]
+
+
+@app.command("dataset", epilog=DATASET_EXAMPLES)
+def publish_dataset(
+    repo_id: Annotated[str | None, typer.Option(help="NAMESPACE/mnist1d.", show_default=False)] = None,
+    dry_run: DryRun = False,
+    private: Private = False,
+    create_pr: CreatePr = False,
+    revision: Revision = "main",
+    tag: Tag = None,
+    no_tag: NoTag = False,
+    collection: Collection = None,
+    message: Message = None,
+    output: Output = None,
+) -> None:
+    """Publish every configuration of the dataset as Parquet with a card."""
+    from mnist1d_hf.publishing import items
+
+    options = _options(private, create_pr, revision, tag, no_tag, collection, message)
+    _run([items.dataset_item(repo_id or f"{items.NOBODY}/mnist1d")], options, dry_run, output)
+
+
+@app.command("models", epilog=MODELS_EXAMPLES)
+def publish_models(
+    names: Annotated[list[str] | None, typer.Argument(help="Baselines; all without it.", show_default=False)] = None,
+    namespace: Annotated[str | None, typer.Option(help="User or organisation.", show_default=False)] = None,
+    dataset_id: Annotated[
+        str | None, typer.Option(help="Dataset that the cards name; NAMESPACE/mnist1d by default.", show_default=False)
+    ] = None,
+    dry_run: DryRun = False,
+    private: Private = False,
+    create_pr: CreatePr = False,
+    revision: Revision = "main",
+    tag: Tag = None,
+    no_tag: NoTag = False,
+    collection: Collection = None,
+    message: Message = None,
+    output: Output = None,
+) -> None:
+    """Publish baselines, each as NAMESPACE/mnist1d-NAME with weights, code and a card."""
+    from mnist1d_hf.publishing import items
+
+    options = _options(private, create_pr, revision, tag, no_tag, collection, message)
+    _run(items.model_items(namespace or items.NOBODY, names or [], dataset_id), options, dry_run, output)
+
+
+def _options(
+    private: bool,
+    create_pr: bool,
+    revision: str,
+    tag: str | None,
+    no_tag: bool,
+    collection: str | None,
+    message: str | None,
+) -> Options:
+    from mnist1d_hf.publishing.hub import MAIN, Options
+
+    if tag is not None and no_tag:
+        raise InvalidValueError("tag: expected --tag or --no-tag, found both")
+    if tag is None and not no_tag and not create_pr and revision == MAIN:
+        tag = mnist1d_hf.__version__
+    return Options(private, create_pr, revision, tag, collection, message or f"mnist1d_hf {mnist1d_hf.__version__}")
+
+
+def _run(chosen: Sequence[Item], options: Options, dry_run: bool, output: Path | None) -> None:
+    import datasets
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    from mnist1d_hf.publishing import items
+    from mnist1d_hf.publishing.remote import find_token
+
+    disable_progress_bars()
+    datasets.disable_progress_bars()
+    if any(item.repo_type == "model" for item in chosen):
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+    has_token = find_token() is not None
+    if has_token and not dry_run and chosen[0].repo_id.startswith(f"{items.NOBODY}/"):
+        raise InvalidValueError("where to: expected --repo-id (of models: --namespace), found none; or try --dry-run")
+    with items.staged(chosen, output, _say) as folders:
+        if dry_run or not has_token:
+            for item in chosen:
+                _print_plan(*items.plan_item(item, folders[item.repo_id], options, _say))
+            why = "a dry run" if dry_run else "no token; run `hf auth login` or set HF_TOKEN to publish"
+            console.print(f"Nothing was published: {why}.", soft_wrap=True, highlight=False)
+            return
+        for item in chosen:
+            _print_published(items.publish_item(item, folders[item.repo_id], options, _say), options)
+
+
+def _say(line: str) -> None:
+    messages.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _print_plan(plan: Plan, why_not_compared: str | None) -> None:
+    rows: list[tuple[str, ...]] = [
+        (change.kind, change.path, _size(change.before), _size(change.size)) for change in plan.changes
+    ]
+    print_table(f"{plan.repo_type} {plan.repo_id}", ("", "file", "there, B", "here, B"), rows, right=(2, 3))
+    if why_not_compared:
+        compared = f"what is there is unknown, so that every file is listed as new ({why_not_compared})"
+    elif plan.parent:
+        compared = f"compared with commit {plan.parent[:10]}"
+    else:
+        compared = "there is no such repository yet, or it cannot be seen without its owner's token"
+    console.print(f"{plan}; {compared}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _size(size: int | None) -> str:
+    return "" if size is None else f"{size:,}"
+
+
+def _print_published(done: Published, options: Options) -> None:
+    what = "published" if done.changed else "unchanged"
+    tag = f", tag {done.tag}" if done.tag else ""
+    collection = f", collection {done.collection}" if done.collection else ""
+    where = "" if options.revision == "main" else f", branch {options.revision}"
+    console.print(
+        f"{done.url}: {what}, commit {done.sha[:10]}{where}{tag}{collection}; read back and found right",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+    )

@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""Whether what is published loads in old releases, each in an environment of its own; run by `scripts/test --compat`.
+
+    scripts/test --compat                   # all
+    scripts/test --compat datasets-3.6      # some: the names of the table
+
+The dataset and the baselines are published to a loopback Hub, and loaded from there as a stranger would. The
+environments stay in .venv-compat and are used again while what they hold is asked for; the first run takes minutes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from mnist1d_hf.terminal import print_table
+from tests.hub.client import client_environment
+from tests.hub.server import HubServer
+
+NAMESPACE = "user"
+
+LOAD_DATASET = """
+import hashlib, json, sys, warnings
+warnings.simplefilter("ignore")
+import datasets, numpy
+datasets.config.USE_PARQUET_EXPORT = False
+datasets.disable_progress_bars()
+repo_id, expected = sys.argv[1], json.loads(open(sys.argv[2]).read())
+
+def digest(rows):
+    columns = {"x": numpy.asarray(rows["x"], "<f4"), "label": numpy.asarray(rows["label"], "<i8")}
+    return {name: hashlib.sha256(value.tobytes()).hexdigest() for name, value in columns.items()}
+
+names = datasets.get_dataset_config_names(repo_id)
+assert sorted(names) == sorted(expected), f"configurations: expected {sorted(expected)}, found {sorted(names)}"
+for name in names:
+    whole = datasets.load_dataset(repo_id, name)
+    assert sorted(whole) == sorted(expected[name]), f"{name}: found the splits {sorted(whole)}"
+    for split, rows in whole.items():
+        label = rows.features["label"]
+        assert isinstance(label, datasets.ClassLabel) and label.num_classes == 10, f"{name} {split}: {label}"
+        assert digest(rows.with_format("numpy")[:]) == expected[name][split], f"{name} {split}: other numbers"
+    for split, rows in whole.items():
+        stream = list(datasets.load_dataset(repo_id, name, split=split, streaming=True).take(1000))
+        streamed = {column: [row[column] for row in stream] for column in ("x", "label")}
+        assert digest(streamed) == digest(rows.with_format("numpy")[:1000]), f"{name}: other numbers when streamed"
+print(f"{len(names)} configurations, whole and streamed")
+"""
+
+LOAD_MODELS = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+import torch
+from transformers import AutoModelForSequenceClassification
+namespace, expected = sys.argv[1], json.loads(open(sys.argv[2]).read())
+x = torch.tensor(expected.pop("x"))
+for name, logits in expected.items():
+    model = AutoModelForSequenceClassification.from_pretrained(f"{namespace}/mnist1d-{name}", trust_remote_code=True)
+    assert type(model).__module__.startswith("transformers_modules"), type(model)
+    assert model.config.num_labels == 10, f"{name}: {model.config.num_labels} labels"
+    with torch.no_grad():
+        found = model(x).logits
+    distance = (found - torch.tensor(logits)).abs().max().item()
+    assert distance < 1e-4, f"{name}: logits differ by {distance}"
+print(f"{len(expected)} baselines, with their logits")
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """A place to try something: what to install (`versions` are asked for afterwards), and with which Python."""
+
+    name: str
+    requirements: tuple[str, ...]
+    versions: tuple[str, ...]
+    python: str = sys.executable
+    constraints: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / ".venv-compat" / self.name
+
+    @property
+    def interpreter(self) -> str:
+        return str(self.folder / "bin" / "python")
+
+    def prepare(self) -> None:
+        """Make it, unless it is there and as it should be.
+
+        Raises:
+            RuntimeError: pip failed.
+        """
+        pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8") if self.constraints else ""
+        version = run([self.python, "--version"], 60)
+        stated = json.dumps([str(ROOT), version, self.requirements, pinned])
+        state, stamp = hashlib.sha256(stated.encode()).hexdigest(), self.folder / ".prepared"
+        if stamp.exists() and stamp.read_text(encoding="utf-8") == state:
+            return
+        print(f"Preparing {self.folder.relative_to(ROOT)} ...", file=sys.stderr, flush=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        run([self.python, "-m", "venv", str(self.folder)], 300)
+        options = ["--constraint", str(ROOT / "constraints.txt")] if self.constraints else []
+        pip = [self.interpreter, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        run([*pip, *options, *self.requirements], 3600)
+        stamp.write_text(state, encoding="utf-8")
+
+    def installed(self) -> str:
+        """The versions that count, for the table."""
+        code = "import sys, importlib.metadata as m; print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep=', ')"
+        python = run([self.interpreter, "--version"], 60).removeprefix("Python ")
+        return f"{run([self.interpreter, '-c', code, *self.versions], 60)}, Python {python}"
+
+
+def run(command: list[str], timeout: float, **more: Any) -> str:
+    """The output of a command.
+
+    Raises:
+        RuntimeError: it failed; its last line.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **more)
+    if done.returncode:
+        lines = [line for line in (done.stdout + done.stderr).strip().splitlines() if line.strip()]
+        raise RuntimeError(lines[-1].strip() if lines else f"exit code {done.returncode}")
+    return done.stdout.strip()
+
+
+# datasets of 2025 asks for no upper bound of these, but does not know their later releases.
+_OF_2025 = ("huggingface_hub<1", "pyarrow<22", "pandas<3", "numpy<2.4")
+
+
+def environments() -> list[Environment]:
+    """All of them; the oldest transformers and Python are those that pyproject.toml allows."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    oldest = re.findall(r'"transformers>=([\d.]+)|requires-python = ">=([\d.]+)"', project)
+    transformers = next(found[0] for found in oldest if found[0])
+    python = "python" + next(found[1] for found in oldest if found[1])
+    torch = re.search(r"^torch==.*$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
+    assert torch is not None
+    return [
+        Environment("datasets-3.6", ("datasets==3.6.0", *_OF_2025), ("datasets", "pyarrow")),
+        Environment("datasets-4.0", ("datasets==4.0.0", *_OF_2025), ("datasets", "pyarrow")),
+        Environment(
+            f"transformers-{transformers}",
+            (f"transformers=={transformers}.0", torch[0]),
+            ("transformers", "huggingface_hub", "torch"),
+        ),
+        Environment(
+            python,
+            ("--editable", str(ROOT), "pytest", "hypothesis", "scipy", "mnist1d"),
+            ("datasets", "numpy", "pyarrow"),
+            python,
+            constraints=True,
+        ),
+    ]
+
+
+@contextmanager
+def published(folder: Path) -> Iterator[dict[str, str]]:
+    """A loopback Hub with everything; the environment of processes that talk to it."""
+    with HubServer(folder / "hub") as server:
+        for arguments in (["dataset", "--repo-id", f"{NAMESPACE}/mnist1d"], ["models", "--namespace", NAMESPACE]):
+            environment = client_environment(server.url, folder / "home", "hf_write")
+            run([sys.executable, "-m", "mnist1d_hf.cli", "publish", *arguments], 900, env=environment, cwd=ROOT)
+        yield client_environment(server.url, folder / "home")
+
+
+def expected_numbers(url: str, folder: Path) -> tuple[Path, Path]:
+    """What old releases shall find: checksums of each column of the published Parquet, and logits."""
+    data, models = folder / "data.json", folder / "models.json"
+    code = f"""
+        import json, hashlib, sys
+        sys.path.insert(0, {str(ROOT)!r})
+        import datasets, numpy, torch, mnist1d_hf
+        datasets.disable_progress_bars()
+        found, sample = {{}}, None
+        for name in datasets.get_dataset_config_names("{NAMESPACE}/mnist1d"):
+            arrays = {{split: mnist1d_hf.to_numpy(rows) for split, rows in
+                      datasets.load_dataset("{NAMESPACE}/mnist1d", name).items()}}
+            found[name] = {{split: {{"x": hashlib.sha256(x.astype("<f4").tobytes()).hexdigest(),
+                            "label": hashlib.sha256(y.astype("<i8").tobytes()).hexdigest()}}
+                           for split, (x, y) in arrays.items()}}
+            sample = arrays["test"][0][:16] if name == "default" else sample
+        json.dump(found, open({str(data)!r}, "w"))
+        x = torch.tensor(numpy.array(sample))
+        logits = {{entry.name: mnist1d_hf.load_pretrained(entry.name)(x).logits.tolist()
+                  for entry in mnist1d_hf.list_pretrained()}}
+        json.dump({{"x": x.tolist(), **logits}}, open({str(models)!r}, "w"))
+    """
+    run(
+        [sys.executable, "-c", textwrap.dedent(code)], 600, env=client_environment(url, folder / "expected"), cwd=folder
+    )
+    return data, models
+
+
+def attempt(environment: Environment, folder: Path, hub: dict[str, str], numbers: tuple[Path, Path]) -> str:
+    """Try one environment; what was found good."""
+    home = {**hub, "HF_HOME": str(folder / environment.name), "PYTHONWARNINGS": "ignore"}
+    python = environment.interpreter
+    if environment.name.startswith("datasets"):
+        return run([python, "-c", LOAD_DATASET, f"{NAMESPACE}/mnist1d", str(numbers[0])], 600, env=home, cwd=folder)
+    if environment.name.startswith("transformers"):
+        return run([python, "-c", LOAD_MODELS, NAMESPACE, str(numbers[1])], 600, env=home, cwd=folder)
+    command = [python, "-m", "pytest", "-o", "addopts=-q --import-mode=importlib -p no:cacheprovider"]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return run([*command, "tests/data", "tests/test_compat.py"], 1800, env=plain, cwd=ROOT).splitlines()[-1]
+
+
+def try_one(environment: Environment, folder: Path, hub: dict[str, str], numbers: tuple[Path, Path]) -> tuple[str, ...]:
+    """A row of the table."""
+    started = time.perf_counter()
+    versions = ""
+    try:
+        if shutil.which(environment.python) is None or not _starts(environment.python):
+            return (environment.name, "skipped", f"{environment.python} was not found", "", "")
+        environment.prepare()
+        versions = environment.installed()
+        outcome, what = "passed", attempt(environment, folder, hub, numbers)
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        outcome, what = "FAILED", str(error)
+    return (environment.name, outcome, what, versions, f"{time.perf_counter() - started:.0f} s")
+
+
+def _starts(python: str) -> bool:
+    """Whether it is more than a name: version managers leave such behind."""
+    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+def main() -> None:
+    """Try all environments, or those that are named."""
+    known = {environment.name: environment for environment in environments()}
+    unknown = [name for name in sys.argv[1:] if name not in known]
+    if unknown:
+        print(f"scripts/test --compat: expected names among {', '.join(known)}, found {unknown[0]!r}", file=sys.stderr)
+        sys.exit(2)
+    with tempfile.TemporaryDirectory(prefix="mnist1d-compat-") as name:
+        folder = Path(name)
+        with published(folder) as hub:
+            numbers = expected_numbers(hub["HF_ENDPOINT"], folder)
+            rows = [try_one(known[name], folder, hub, numbers) for name in sys.argv[1:] or known]
+    print_table("Old releases", ("environment", "", "what", "versions", "time"), rows, right=(4,))
+    sys.exit(any(row[1] == "FAILED" for row in rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A Hub on this machine, for tests; see `tests.hub.server`."""
