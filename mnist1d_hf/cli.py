@@ -262,6 +262,7 @@ def demo(
 ) -> None:
     """Build and load every configuration, check each against its checksums, evaluate every baseline, draw figures."""
     from mnist1d_hf import plots
+    from mnist1d_hf.training import tables
 
     datasets.disable_progress_bars()
     rows = []
@@ -280,7 +281,7 @@ def demo(
     cli_training.demo_baselines()
     for name, figure in (
         ("mnist1d.png", plots.plot_overview()),
-        ("baselines.png", plots.plot_baselines(cli_training.recorded_accuracies())),
+        ("baselines.png", plots.plot_baselines(tables.accuracies())),
     ):
         console.print(f"Figure: {plots.save(figure, output / name)}", soft_wrap=True, highlight=False)
 

@@ -161,13 +161,6 @@ def demo_baselines() -> None:
     print_table("Trained baselines on their test splits", columns, rows, right=range(1, 5))
 
 
-def recorded_accuracies() -> dict[str, Any]:
-    """What is recorded of every bundled baseline, for its figure."""
-    from mnist1d_hf.training import tables
-
-    return tables.accuracies()
-
-
 def _print_evaluations(model: str, found: Mapping[str, Any], names: list[str]) -> None:
     rows: list[tuple[str, ...]] = []
     for name, item in found.items():

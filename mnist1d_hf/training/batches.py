@@ -39,10 +39,12 @@ class Rows:
     def next(self, step: int) -> tuple[Tensor, Tensor]:
         """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""
         rows = self._rows(step).to(self.x.device)
+        return self._signals(rows), self.label[rows]
+
+    def _signals(self, rows: Tensor) -> Tensor:
+        """The signals of these rows, varied where the recipe says so."""
         x = self.x[rows]
-        if self.recipe.augmentation is not None:
-            x = self.recipe.augmentation(x, self.generators)
-        return x, self.label[rows]
+        return x if self.recipe.augmentation is None else self.recipe.augmentation(x, self.generators)
 
     def _rows(self, step: int) -> Tensor:
         size = self.recipe.batch_size
@@ -87,10 +89,7 @@ class Synthetic(Rows):
         if self.made == self.recipe.batch_size:
             return x, label
         rows = self._rows(step)[:, self.made :].to(self.x.device)
-        real = self.x[rows]
-        if self.recipe.augmentation is not None:
-            real = self.recipe.augmentation(real, self.generators)
-        return torch.cat([x, real], dim=1), torch.cat([label, self.label[rows]], dim=1)
+        return torch.cat([x, self._signals(rows)], dim=1), torch.cat([label, self.label[rows]], dim=1)
 
 
 class Fresh:

@@ -63,9 +63,7 @@ class Parts:
         center = self.center[rows[3]] + torch.rand(count, generator=generator) - 0.5
         stretch = self.stretch[rows[3]]
         white = torch.randn(count, length, generator=generator)
-        left, weight, inside = _places(center, stretch, length)
-        shape = self.template[label]
-        pattern = torch.lerp(shape.gather(1, left), shape.gather(1, left + 1), weight) * factor[:, None]
+        pattern, inside = _pattern(self.template[label], center, stretch, factor, length)
         x = torch.where(inside, pattern + self.inner * white, white @ self.outer)
         return x + slope[:, None] * torch.linspace(-1, 1, length) + self.offset, label
 
@@ -123,6 +121,12 @@ def _places(center: Tensor, stretch: Tensor, length: int) -> tuple[Tensor, Tenso
     place = (away + _MARGIN * half) * _KNOTS_PER_POINT
     left = place.floor().clamp(0, _knots(length) - 2)
     return left.long(), (place - left).clamp(0, 1), away.abs() <= half
+
+
+def _pattern(template: Tensor, center: Tensor, stretch: Tensor, factor: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Templates (n, knots) as they stand in signals (n, length), and where; outside of that the values mean nothing."""
+    left, weight, inside = _places(center, stretch, length)
+    return torch.lerp(template.gather(1, left), template.gather(1, left + 1), weight) * factor[:, None], inside
 
 
 def _knots(length: int) -> int:
@@ -203,9 +207,7 @@ def _first_template(x: Tensor) -> Tensor:
 def _residual(x: Tensor, label: Tensor, template: Tensor, fits: Tensor) -> tuple[Tensor, Tensor]:
     """What template and ramp leave of signals (n, length), and where the templates lie."""
     center, stretch, factor, slope = fits
-    left, weight, inside = _places(center, stretch, x.shape[1])
-    rows = template[label]
-    pattern = torch.lerp(rows.gather(1, left), rows.gather(1, left + 1), weight) * factor[:, None]
+    pattern, inside = _pattern(template[label], center, stretch, factor, x.shape[1])
     ramp = slope[:, None] * torch.linspace(-1, 1, x.shape[1])
     return x - torch.where(inside, pattern, 0) - ramp, inside
 
