@@ -13,7 +13,7 @@ import datasets
 import typer
 
 import mnist1d_hf
-from mnist1d_hf import cli_training
+from mnist1d_hf import cli_studies, cli_training
 from mnist1d_hf.data import describe
 from mnist1d_hf.data.checksums import CHECKSUMS, Checksums, compare, expected_checksums, measure
 from mnist1d_hf.data.configurations import CONFIGURATIONS, EXACT, find_configuration
@@ -305,6 +305,7 @@ def _timed(function: Callable[[], Any]) -> tuple[float, Any]:
 
 app.command(epilog=cli_training.TRAIN_EXAMPLE)(cli_training.train)
 app.command(epilog=cli_training.EVALUATE_EXAMPLE)(cli_training.evaluate)
+app.command(epilog=cli_studies.STUDY_EXAMPLES)(cli_studies.study)
 
 if __name__ == "__main__":
     main()
