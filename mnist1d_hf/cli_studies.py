@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,7 +20,7 @@ def study(
     name: Annotated[str | None, typer.Argument(help="Which; without it, all are listed.", show_default=False)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small settings: the whole path in seconds.")] = False,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--output", "-o", help="Folder of this run; study-NAME by default.", show_default=False),
     ] = None,
     changes: Annotated[
@@ -58,10 +57,10 @@ def study(
         _verdict(chosen, output)
         return
     settings = (chosen.quick if quick else chosen.full).changed(_assignments(changes or []))
-    _run(chosen, settings, output or Path(f"study-{name}{'-quick' if quick else ''}"), num_proc, device)
+    _run(chosen, settings, output or f"study-{name}{'-quick' if quick else ''}", num_proc, device)
 
 
-def _run(chosen: Any, settings: Any, folder: Path, num_proc: int | None, device: str) -> None:
+def _run(chosen: Any, settings: Any, folder: str, num_proc: int | None, device: str) -> None:
     from mnist1d_hf.studies.recorded import describe_cost
     from mnist1d_hf.studies.run import Job
 
@@ -80,7 +79,7 @@ def _run(chosen: Any, settings: Any, folder: Path, num_proc: int | None, device:
     _say(f"{found.folder}: {len(found.table):,} rows, figure and verdict in {time.perf_counter() - started:.1f} s")
 
 
-def _verdict(chosen: Any, folder: Path | None) -> None:
+def _verdict(chosen: Any, folder: str | None) -> None:
     """Recompute the verdict from a table, and compare it with the one that is kept."""
     from mnist1d_hf.studies.output import TABLE, Output
     from mnist1d_hf.studies.output import verdict as as_kept
