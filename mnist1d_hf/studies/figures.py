@@ -11,12 +11,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 
-def new_figure(title: str, panels: int, width: float = 5.0, height: float = 3.8) -> tuple[Figure, list[Any]]:
-    """A figure with panels side by side, and their axes."""
-    figure = Figure(figsize=(width * panels, height), layout="constrained")
+def new_figure(
+    title: str, panels: int, columns: int | None = None, width: float = 5.0, height: float = 3.8
+) -> tuple[Figure, list[Any]]:
+    """A figure with panels, side by side or in rows of `columns`, and their axes."""
+    columns = columns or panels
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    axes = list(figure.subplots(1, panels, squeeze=False)[0])
+    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for axis in axes:
         axis.grid(color="0.9", linewidth=0.6)
         for side in ("top", "right"):

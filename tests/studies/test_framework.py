@@ -358,6 +358,7 @@ def test_every_quick_run_goes_through(name, tmp_path):
 def test_recorded_verdicts_follow_from_their_tables(name):
     study, kept = find_study(name), recorded.recorded(name)
     assert kept.manifest()["settings"] == study.full.to_dict()
+    assert set(kept.cost()["seconds"]) == {unit.key for unit in study.units(study.full)}
     claims = study.claims(kept.table())
     assert [claim.to_dict() for claim in claims] == kept.verdict()["claims"]
     assert headline(claims) == kept.verdict()["headline"]
