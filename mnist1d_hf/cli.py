@@ -255,12 +255,12 @@ def plot(
 
 @app.command(epilog="Example: mnist1d-hf demo --output demo-output")
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figure.")] = Path("demo-output"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figures.")] = Path("demo-output"),
     cache_dir: Annotated[
         Path | None, typer.Option(help="Cache of the datasets; the library's own by default.", show_default=False)
     ] = None,
 ) -> None:
-    """Build and load every configuration, check each against its checksums, evaluate every baseline, draw a figure."""
+    """Build and load every configuration, check each against its checksums, evaluate every baseline, draw figures."""
     from mnist1d_hf import plots
 
     datasets.disable_progress_bars()
@@ -278,8 +278,11 @@ def demo(
         highlight=False,
     )
     cli_training.demo_baselines()
-    figure = plots.save(plots.plot_overview(), output / "mnist1d.png")
-    console.print(f"Figure: {figure}", soft_wrap=True, highlight=False)
+    for name, figure in (
+        ("mnist1d.png", plots.plot_overview()),
+        ("baselines.png", plots.plot_baselines(cli_training.recorded_accuracies())),
+    ):
+        console.print(f"Figure: {plots.save(figure, output / name)}", soft_wrap=True, highlight=False)
 
 
 def _stream_rate(count: int) -> float:

@@ -84,6 +84,10 @@ def evaluate(
 
     if fresh < 0:
         raise InvalidValueError(f"fresh: expected at least 0, found {fresh}")
+    if figure is not None:
+        from mnist1d_hf import plots
+
+        plots.kind_of(figure)  # a wrong one is refused before the work, not after it
     folder = Path(model) if Path(model).is_dir() else folder_of(model)
     configuration = config or _trained_on(folder)
     network = _load(folder)
@@ -98,8 +102,6 @@ def evaluate(
     names = [network.config.id2label[number] for number in range(network.config.num_labels)]
     _print_evaluations(model, found, names)
     if figure is not None:
-        from mnist1d_hf import plots
-
         titles = {name: item.confusion for name, item in found.items()}
         path = plots.save(plots.plot_confusion(titles, names), figure)
         console.print(str(path), soft_wrap=True, highlight=False)
@@ -107,8 +109,12 @@ def evaluate(
 
 def _load(folder: Path) -> Any:
     """The model of a folder. transformers has many ways to say that it is not one; here all of them are one line."""
+    from transformers.utils import logging
+
     from mnist1d_hf.models import Mnist1dForSequenceClassification
 
+    logging.disable_progress_bar()
+    logging.set_verbosity(logging.CRITICAL)  # what it reports in tables is in the exception, too
     if not (folder / "config.json").is_file():
         raise OutputError(f"{folder}: no config.json; give a folder that save_pretrained or `mnist1d-hf train` wrote")
     try:
@@ -132,6 +138,7 @@ def demo_baselines() -> None:
 
     logging.disable_progress_bar()
     recorded = {row[0]: row for row in tables.baseline_rows()}
+    shown = ("test accuracy, %", "best reading", "literature")
     rows: list[tuple[str, ...]] = []
     with progress("baselines", len(recorded)) as advance:
         for entry in list_pretrained():
@@ -142,10 +149,23 @@ def demo_baselines() -> None:
                     f"{entry.name}: expected accuracy {entry.shipped_accuracy} on the test split, found {found}; "
                     f"this machine's arithmetic rounds differently, or the package is damaged"
                 )
-            rows.append((entry.name, f"{100 * found:.1f}", *(recorded[entry.name][place] for place in (4, 5, 6))))
+            rows.append(
+                (
+                    entry.name,
+                    f"{100 * found:.1f}",
+                    *(recorded[entry.name][tables.COLUMNS.index(name)] for name in shown),
+                )
+            )
             advance(1)
     columns = ("baseline", "this one, %", "all seeds, %", "best reading, %", "literature, %")
     print_table("Trained baselines on their test splits", columns, rows, right=range(1, 5))
+
+
+def recorded_accuracies() -> dict[str, Any]:
+    """What is recorded of every bundled baseline, for its figure."""
+    from mnist1d_hf.training import tables
+
+    return tables.accuracies()
 
 
 def _print_evaluations(model: str, found: Mapping[str, Any], names: list[str]) -> None:

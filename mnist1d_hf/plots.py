@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,39 @@ def plot_confusion(confusions: Mapping[str, Any], names: list[str]) -> Figure:
     return figure
 
 
+def plot_baselines(accuracies: Mapping[str, tuple[Sequence[float], float | None]], human: float = 0.958) -> Figure:
+    """Every seed of every baseline: a dot for its accuracy, a bar for the mean, a diamond for the literature's figure.
+
+    Args:
+        accuracies: by name, those of the seeds and that of the literature; shares.
+        human: accuracy of a human reader (Greydanus & Kobak 2024: 95.8 % over 500 signals).
+    """
+    names = sorted(accuracies, key=lambda name: np.mean(accuracies[name][0]))
+    figure = Figure(figsize=(9, 1.2 + 0.36 * len(names)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    generator = np.random.default_rng(0)
+    for row, name in enumerate(names):
+        values, published = 100 * np.asarray(accuracies[name][0]), accuracies[name][1]
+        height = row + generator.uniform(-0.18, 0.18, len(values))
+        axis.scatter(values, height, s=9, alpha=0.35, color="C0", linewidths=0, label="" if row else "one seed")
+        axis.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color="C0", linewidth=2, label="" if row else "mean")
+        if published is not None:
+            axis.plot(100 * published, row, "D", color="C1", markersize=5, label="" if row else "literature")
+        axis.text(101, row, f"{values.mean():.1f}", va="center", ha="left", fontsize=9)
+    axis.axvline(100 * human, color="0.5", linewidth=1, linestyle="--", label="human")
+    axis.set_yticks(range(len(names)), names)
+    axis.set(xlim=(25, 100.5), ylim=(-0.6, len(names) - 0.4), xlabel="accuracy on the test split, %")
+    axis.grid(axis="x", color="0.9")
+    axis.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axis.spines[side].set_visible(False)
+    axis.tick_params(left=False)
+    axis.legend(loc="upper left", frameon=False)
+    axis.set_title("MNIST-1D baselines: every seed; at the right the mean", loc="left", fontsize=11)
+    return figure
+
+
 def plot_class_means(config: GeneratorConfig | None = None) -> Figure:
     """The mean training signal of each class, with one standard deviation around it."""
     data = make_dataset(config)
@@ -119,6 +152,18 @@ def plot(kind: str, config: GeneratorConfig | None = None, **options: Any) -> Fi
     return KINDS[kind](config, **options)
 
 
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """The format that a figure's file name stands for, "png" or "svg".
+
+    Raises:
+        InvalidValueError: another ending.
+    """
+    kind = Path(path).suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise InvalidValueError(f"{path}: expected a file name that ends in .png or .svg")
+    return kind
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure as PNG or SVG, whole or not at all.
 
@@ -126,10 +171,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
         InvalidValueError: another ending.
         OutputError: (an `OSError`) the file cannot be written.
     """
-    path = Path(path).expanduser()
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in ("png", "svg"):
-        raise InvalidValueError(f"{path}: expected a file name that ends in .png or .svg")
+    path, kind = Path(path).expanduser(), kind_of(path)
     draft = path.with_name(f".{path.name}.incomplete-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import population_speed
 import torch.utils.data
 from rich.console import Console
 from rich.progress import track
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="counted pairs for each row (default 5)")
     parser.add_argument("--update-readme", action="store_true", help="put the tables into README.md")
     options = parser.parse_args()
-    tables = (generator_table, stream_table, loading_table, build_table)
+    tables = (generator_table, stream_table, loading_table, build_table, population_table)
     text = "\n\n".join([machine(), *(table(options.pairs) for table in tables)])
     print(text)
     if options.update_readme:
@@ -194,6 +195,13 @@ def build_table(pairs: int) -> str:  # noqa: ARG001
             spent = time.perf_counter() - started
         rows.append((f"{count:,}", str(processes), f"{spent:.1f} s", f"{count / spent:,.0f}", f"{peak:.0f} MB"))
     columns = ("`build --config stream`", "processes", "time", "samples/s", "peak memory of a process")
+    return markdown_table(columns, rows)
+
+
+def population_table(pairs: int) -> str:
+    """Training of many seeds beside a plain loop over them."""
+    rows = [population_speed.rows(network, pairs) for network in progress(population_speed.NETWORKS, "populations")]
+    columns = ("training", "member-steps/s", "plain PyTorch loop: steps/s", "ratio")
     return markdown_table(columns, rows)
 
 

@@ -1,5 +1,6 @@
 """`mnist1d-hf train` and `evaluate` as a person meets them: what they print, what they leave, and how they refuse."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -8,14 +9,32 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.torch
+from transformers.utils import logging
 
-from mnist1d_hf import Mnist1dForSequenceClassification, list_pretrained
+from mnist1d_hf import Mnist1dForSequenceClassification, cli, list_pretrained
 from mnist1d_hf.models.catalog import FOLDER, results
 
 
-def call(*arguments):
-    command = [sys.executable, "-m", "mnist1d_hf.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@dataclasses.dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mnist1d-hf", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Done(ended.value.code, *capfd.readouterr())
+
+    yield run
+    logging.enable_progress_bar()  # what `evaluate` switches off in its own process
+    logging.set_verbosity_warning()
 
 
 def refused(done, message):
@@ -25,7 +44,7 @@ def refused(done, message):
     assert "Traceback" not in done.stderr
 
 
-def test_train_then_evaluate(tmp_path):
+def test_train_then_evaluate(call, tmp_path):
     folder = tmp_path / "logistic"
     done = call("train", "logistic", "--seeds", "3,5", "--output", folder, "--num-proc", "2")
     assert done.returncode == 0, done.stderr
@@ -45,11 +64,17 @@ def test_train_then_evaluate(tmp_path):
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
-def test_evaluate_says_what_is_recorded():
+def test_evaluate_says_what_is_recorded(call):
     entry = next(entry for entry in list_pretrained() if entry.name == "cnn-shuffled")
     done = call("evaluate", "cnn-shuffled")
     assert f"{100 * entry.shipped_accuracy:.2f} %" in done.stdout
     assert "fresh" not in done.stdout  # the permutation belongs to the dataset's seed
+
+
+def test_a_process_of_its_own_prints_one_line():
+    """As the shell sees it: nothing that a library says at import or loading stands beside the message."""
+    command = [sys.executable, "-m", "mnist1d_hf.cli", "evaluate", "cnn", "--config", "nose-free"]
+    refused(subprocess.run(command, capture_output=True, text=True, check=False), "did you mean 'noise-free'?")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +97,7 @@ def test_evaluate_says_what_is_recorded():
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_bad_arguments_end_in_one_line(arguments, message, tmp_path, monkeypatch):
+def test_bad_arguments_end_in_one_line(call, arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     refused(call(*arguments), message)
     assert not any(tmp_path.rglob("*.safetensors"))
@@ -92,27 +117,25 @@ def test_bad_arguments_end_in_one_line(arguments, message, tmp_path, monkeypatch
     ],
     ids=["truncated", "unknown", "other widths", "short"],
 )
-def test_damaged_folders_end_in_one_line(file, change, message, tmp_path):
+def test_damaged_folders_end_in_one_line(call, file, change, message, tmp_path):
     folder = shutil.copytree(FOLDER / "cnn", tmp_path / "cnn")
     (folder / file).write_bytes(change((folder / file).read_bytes()))
     refused(call("evaluate", folder), message)
 
 
-def test_another_run_in_the_folder_is_not_overwritten(tmp_path):
+def test_another_run_in_the_folder_is_not_overwritten(call, tmp_path):
     assert call("train", "logistic", "--output", tmp_path / "a").returncode == 0
     before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
     refused(call("train", "logistic", "--seeds", "7", "--output", tmp_path / "a"), "belongs to a run of other seeds")
     assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
 
 
-def test_signals_of_another_length_are_refused(tmp_path):
+def test_signals_of_another_length_are_refused(call, tmp_path):
     folder = shutil.copytree(FOLDER / "logistic", tmp_path / "short")
     config = json.loads((folder / "config.json").read_text()) | {"sequence_length": 39}
     (folder / "config.json").write_text(json.dumps(config))
     weights = Mnist1dForSequenceClassification.from_pretrained(FOLDER / "logistic").state_dict()
     weights["network.output.weight"] = weights["network.output.weight"][:, :39].contiguous()
-    import safetensors.torch
-
     (folder / "model.safetensors").write_bytes(safetensors.torch.save(weights, {"format": "pt"}))
     refused(call("evaluate", folder), "takes signals of 39 points, default has 40")
     assert np.prod(weights["network.output.weight"].shape) == 390

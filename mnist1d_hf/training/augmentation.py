@@ -1,8 +1,8 @@
 """New training signals from old ones, with nothing but the training split: what the generator varies, varied again.
 
 A finished signal is a circular shift of a template in a row of smooth noise, times a factor, plus white noise, minus
-a ramp. Each step below changes one of these and leaves the class as it is. The ramp is estimated first, taken off, and
-put back with another slope, because a signal with a ramp has a jump where its ends meet.
+a ramp. Each step below changes one of these and leaves the class as it is. Ramp and noise of the signal stay where they
+were in it, so that a shifted one has a jump where its ends met; `synthesis` makes signals without such seams.
 """
 
 from __future__ import annotations

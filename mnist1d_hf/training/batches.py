@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.training.recipe import Recipe
+from mnist1d_hf.training.synthesis import analyse
 
 _DRAWN = 16  # batches of fresh samples that are drawn at a time
 
@@ -38,7 +39,10 @@ class Rows:
     def next(self, step: int) -> tuple[Tensor, Tensor]:
         """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""
         rows = self._rows(step).to(self.x.device)
-        return self.x[rows], self.label[rows]
+        x = self.x[rows]
+        if self.recipe.augmentation is not None:
+            x = self.recipe.augmentation(x, self.generators)
+        return x, self.label[rows]
 
     def _rows(self, step: int) -> Tensor:
         size = self.recipe.batch_size
@@ -64,6 +68,29 @@ class Rows:
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what `state` gave."""
         self.order = state["order"].clone()
+
+
+class Synthetic(Rows):
+    """Rows, of which a share in each batch gives way to signals made from the parts of the member's own rows."""
+
+    def __init__(
+        self, recipe: Recipe, seeds: Sequence[int], x: Tensor, label: Tensor, generators: list[torch.Generator]
+    ) -> None:
+        super().__init__(recipe, seeds, x, label, generators)
+        self.made = round(recipe.synthetic * recipe.batch_size)
+        self.parts = [analyse(x[rows].cpu(), label[rows].cpu()) for rows in self.kept]
+
+    def next(self, step: int) -> tuple[Tensor, Tensor]:
+        """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""
+        drawn = [parts.draw(self.made, generator) for parts, generator in zip(self.parts, self.generators, strict=True)]
+        x, label = (torch.stack(tensors).to(self.x.device) for tensors in zip(*drawn, strict=True))
+        if self.made == self.recipe.batch_size:
+            return x, label
+        rows = self._rows(step)[:, self.made :].to(self.x.device)
+        real = self.x[rows]
+        if self.recipe.augmentation is not None:
+            real = self.recipe.augmentation(real, self.generators)
+        return torch.cat([x, real], dim=1), torch.cat([label, self.label[rows]], dim=1)
 
 
 class Fresh:

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
 from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
-from mnist1d_hf.training.batches import Fresh, Rows
+from mnist1d_hf.training.batches import Fresh, Rows, Synthetic
 from mnist1d_hf.training.ensemble import seeded
 from mnist1d_hf.training.evaluation import fresh_samples
 from mnist1d_hf.training.recipe import Recipe
@@ -80,15 +80,15 @@ class Population:
         self.network = stack([initial_network(recipe, seed) for seed in self.seeds]).to(self.device)
         self.generators = [torch.Generator().manual_seed(2**32 + seed) for seed in self.seeds]
         set_generators(self.network, self.generators)
-        self.batches = (
-            Fresh(recipe, self.seeds, self.device)
-            if recipe.data == "stream"
-            else Rows(recipe, self.seeds, self.x, self.label, self.generators)
-        )
+        if recipe.data == "stream":
+            self.batches: Rows | Fresh = Fresh(recipe, self.seeds, self.device)
+        else:
+            kind = Synthetic if recipe.synthetic else Rows
+            self.batches = kind(recipe, self.seeds, self.x, self.label, self.generators)
         self.optimizer = _optimizer(recipe, self.network.parameters())
         self.step = 0
         self.history: list[list[float]] = []  # of each evaluation: step, and the accuracy of each member
-        self.best = torch.full((len(self.seeds),), -1.0, dtype=torch.double)
+        self.best = torch.full((len(self.seeds),), -torch.inf, dtype=torch.double)
         self.best_step = torch.zeros(len(self.seeds), dtype=torch.long)
         self.best_state: dict[str, Tensor] = {}
         self.finite = torch.ones(len(self.seeds), dtype=torch.bool)
@@ -108,8 +108,6 @@ class Population:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(self.step)
         x, label = self.batches.next(self.step)
-        if self.recipe.augmentation is not None:
-            x = self.recipe.augmentation(x, self.generators)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             logits = self.network(x).float()
         losses = functional.cross_entropy(
@@ -125,15 +123,15 @@ class Population:
     def _evaluate(self) -> None:
         self.network.eval()
         if self.recipe.watch_test or self.recipe.holdout:
-            watched = self._test() if self.recipe.watch_test else self._validation()
+            watched, losses = self._test() if self.recipe.watch_test else self._validation()
             self.history.append([self.step, *watched.tolist()])
-        if self.recipe.select == "best":
-            self._keep_best(watched)
+        if self.recipe.select != "final":
+            self._keep_best(watched if self.recipe.select == "best" else -losses)
         self.network.train()
 
-    def _keep_best(self, validation: Tensor) -> None:
-        better = (validation > self.best) & self.finite
-        self.best = torch.where(better, validation, self.best)
+    def _keep_best(self, scores: Tensor) -> None:
+        better = (scores > self.best) & self.finite
+        self.best = torch.where(better, scores, self.best)
         self.best_step[better] = self.step
         chosen = better.to(self.device)
         for name, values in self.network.state_dict().items():
@@ -141,29 +139,33 @@ class Population:
                 self.best_state[name] = values.clone()
             self.best_state[name][chosen] = values[chosen]
 
-    def _validation(self) -> Tensor:
+    def _validation(self) -> tuple[Tensor, Tensor]:
         assert isinstance(self.batches, Rows)
-        return self._accuracy(*self.batches.validation())
+        return self._scores(*self.batches.validation())
 
-    def _test(self) -> Tensor:
+    def _test(self) -> tuple[Tensor, Tensor]:
         return self._on_all(self.x_test, self.label_test)
 
     def _fresh(self) -> Tensor:
         x, label = fresh_samples("default", self.recipe.fresh)
-        return self._on_all(torch.from_numpy(x).to(self.device), torch.from_numpy(label).to(self.device))
+        return self._on_all(torch.from_numpy(x).to(self.device), torch.from_numpy(label).to(self.device))[0]
 
-    def _on_all(self, x: Tensor, label: Tensor) -> Tensor:
-        """Accuracy of each member on the same samples."""
+    def _on_all(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Each member on the same samples."""
         shape = (len(self.seeds), -1)
-        return self._accuracy(x.expand(*shape, -1), label.expand(*shape))
+        return self._scores(x.expand(*shape, -1), label.expand(*shape))
 
-    def _accuracy(self, x: Tensor, label: Tensor) -> Tensor:
-        """Share of correct answers of each member."""
+    def _scores(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Share of correct answers and mean cross-entropy of each member."""
         right = torch.zeros(len(self.seeds), dtype=torch.long, device=self.device)
+        losses = torch.zeros(len(self.seeds), dtype=torch.double, device=self.device)
         with torch.no_grad():
             for part, truth in zip(x.split(_EVALUATED, dim=1), label.split(_EVALUATED, dim=1), strict=True):
-                right += (self.network(part).argmax(-1) == truth).sum(1)
-        return right.cpu().double() / label.shape[1]
+                logits = self.network(part)
+                right += (logits.argmax(-1) == truth).sum(1)
+                each = functional.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none")
+                losses += each.view(truth.shape).double().sum(1)
+        return right.cpu().double() / label.shape[1], losses.cpu() / label.shape[1]
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything to go on from: tensors, and plain values."""
@@ -201,15 +203,15 @@ class Population:
 
     def finish(self) -> tuple[list[Member], list[dict[str, Tensor]]]:
         """The members' results, and their weights as state dicts of single models."""
-        if self.recipe.select == "best" and self.best_state:
+        if self.recipe.select != "final" and self.best_state:
             self.network.load_state_dict(self.best_state)
         self.network.eval()
-        test = self._test()
-        validation = self._validation() if self.recipe.holdout else None
+        test = self._test()[0]
+        validation = self._validation()[0] if self.recipe.holdout else None
         fresh = self._fresh() if self.recipe.fresh else None
         members = []
         for number, seed in enumerate(self.seeds):
-            best = self.recipe.select == "best"
+            best = self.recipe.select != "final"
             members.append(
                 Member(
                     seed=seed,

@@ -31,9 +31,12 @@ class Recipe:
             up to three times as fast where the processor knows it, and slow where it does not.
         shuffle: batches from a new order in each epoch; else in the stored order.
         holdout: share of the training split held out, drawn by each seed; 0 for none.
-        select: "final" for the last step; "best" for the step with the best accuracy on the held-out part.
+        select: "final" for the last step; "best" for the step with the best accuracy on the held-out part, the
+            first of several; "loss" for that with the lowest loss there, which tells steps near 100 % apart.
         eval_every: steps between evaluations.
-        augmentation: of the training signals; None for none.
+        synthetic: share of each batch that is put together anew from the parts of the member's own training signals
+            (`training.synthesis`); 0 for none.
+        augmentation: of the other training signals; None for none.
         fresh: how many samples of the stream, which no training has seen, the kept weights are also read on.
         watch_test: record the accuracy on the test split along the way (the paper's protocol); never used to choose.
         seeds: how many seeds, from 0 on, the baseline has.
@@ -56,6 +59,7 @@ class Recipe:
     holdout: float = 0.1
     select: str = "best"
     eval_every: int = 250
+    synthetic: float = 0.0
     augmentation: Augmentation | None = None
     fresh: int = 0
     watch_test: bool = False
@@ -73,12 +77,18 @@ class Recipe:
         ):
             if getattr(self, field) not in legal:
                 raise InvalidValueError(f"{field}: expected one of {', '.join(legal)}, found {getattr(self, field)!r}")
-        if self.select == "best" and not self.holdout:
+        if self.select != "final" and not self.holdout:
             raise InvalidValueError(
                 "select: the best step is chosen on held-out data; give a holdout, or select='final'"
             )
         if self.data == "stream" and self.holdout:
             raise InvalidValueError("holdout: the stream never comes twice, so nothing is held out; give holdout=0")
+        if self.data == "stream" and self.augmentation is not None:
+            raise InvalidValueError("augmentation: the stream is endless and needs none; give augmentation=None")
+        if not 0 <= self.synthetic <= 1:
+            raise InvalidValueError(f"synthetic: expected a share from 0 to 1, found {self.synthetic}")
+        if self.synthetic and self.data in ("shuffled", "stream"):
+            raise InvalidValueError(f"synthetic: signals of {self.data} cannot be taken apart; give synthetic=0")
 
     def __reduce__(self) -> Any:  # a mapping proxy cannot be pickled
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -102,7 +112,7 @@ class Recipe:
 
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("constant", "cosine")
-SELECTIONS = ("final", "best")
+SELECTIONS = ("final", "best", "loss")
 PRECISIONS = ("float32", "bfloat16")
 
 

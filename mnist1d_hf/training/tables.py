@@ -7,8 +7,12 @@ from typing import Any
 
 from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.models.catalog import list_pretrained, results
+from mnist1d_hf.training.statistics import summarize
 
-COLUMNS = ("baseline", "parameters", "data", "seeds", "test accuracy, %", "best reading", "literature", "shipped")
+COLUMNS = (
+    *("baseline", "parameters", "data", "seeds", "test accuracy, %", "95 % interval"),
+    *("best reading", "fresh, %", "literature", "shipped"),
+)
 
 
 def baseline_rows() -> list[tuple[str, ...]]:
@@ -21,6 +25,7 @@ def baseline_rows() -> list[tuple[str, ...]]:
     for entry in list_pretrained():
         found = results(entry.name)
         goal = found["recipe"]["reach"]
+        fresh = [member["fresh"] for member in found["members"] if member["fresh"] is not None]
         rows.append(
             (
                 entry.name,
@@ -28,7 +33,11 @@ def baseline_rows() -> list[tuple[str, ...]]:
                 entry.data,
                 str(entry.seeds),
                 _spread(found["test_accuracy"]),
+                "{low:.2f} to {high:.2f}".format(
+                    **{edge: 100 * found["test_accuracy"][edge] for edge in ("low", "high")}
+                ),
                 "–" if found["best_reading"] is None else _spread(found["best_reading"]),
+                _spread(summarize(fresh)._asdict()) if fresh else "–",
                 "–" if goal is None else f"{goal:g}",
                 f"{100 * entry.shipped_accuracy:.1f}",
             )
@@ -44,3 +53,15 @@ def _spread(summary: dict[str, Any]) -> str:
 def markdown() -> str:
     """The table in Markdown, as README.md has it."""
     return markdown_table(COLUMNS, baseline_rows())
+
+
+def accuracies() -> dict[str, tuple[list[float], float | None]]:
+    """Of each bundled baseline: every seed's accuracy on the test split, and the literature's; shares."""
+    found = {entry.name: results(entry.name) for entry in list_pretrained()}
+    return {
+        name: (
+            [member["test"] for member in item["members"]],
+            None if item["recipe"]["reach"] is None else item["recipe"]["reach"] / 100,
+        )
+        for name, item in found.items()
+    }

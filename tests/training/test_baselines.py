@@ -35,7 +35,7 @@ def test_the_weights_give_the_accuracy_that_is_stated(name):
 def test_the_tables_follow_from_the_rows(name):
     found = results(name)
     rows = found["members"]
-    assert len({row["seed"] for row in rows}) == len(rows) >= 20
+    assert len({row["seed"] for row in rows}) == len(rows) == RECIPES[name].seeds
     summary = summarize([row["test"] for row in rows])
     assert found["test_accuracy"] == pytest.approx(summary._asdict())
     assert found["diverged"] == [row["seed"] for row in rows if row["diverged"]]
@@ -64,6 +64,24 @@ def test_the_papers_protocol_gives_the_papers_figures(name, low, high):
     found = results(name)
     assert low <= 100 * found["test_accuracy"]["mean"] <= high
     assert found["best_reading"]["mean"] > found["test_accuracy"]["mean"]
+
+
+@pytest.mark.parametrize(
+    ("name", "seeds", "key"),
+    [
+        ("cnn-review", 100, "test"),
+        ("mlp-review", 100, "test"),
+        ("mlp-40k", 20, "test"),
+        ("mlp-augmented", 20, "test"),
+        ("resnet", 20, "test"),
+        ("ceiling", 3, "fresh"),
+    ],
+)
+def test_the_strong_recipes_reach_the_literature(name, seeds, key):
+    found = results(name)
+    values = [row[key] for row in found["members"]]
+    assert len(values) >= seeds
+    assert 100 * sum(values) / len(values) >= found["recipe"]["reach"]
 
 
 def test_a_recipe_lands_in_its_interval(tmp_path):

@@ -110,6 +110,23 @@ def test_the_held_out_part_is_never_trained_on_and_chooses(arrays):
         assert member.test == pytest.approx((answers == arrays.label_test).mean())
 
 
+def test_the_held_out_loss_may_choose(arrays):
+    """Of the evaluated steps the one with the lowest cross-entropy on the held-out part, as a plain loop finds it."""
+    chosen = recipe(select="loss", learning_rate=3e-2, steps=120)
+    population, losses = Population(chosen, [1, 2], arrays), {}
+    while population.step < chosen.steps:
+        population.run(until=population.step + chosen.eval_every)
+        population.network.eval()
+        with torch.no_grad():
+            x, label = population.batches.validation()
+            logits = population.network(x)
+        losses[population.step] = [float(functional.cross_entropy(logits[k], label[k])) for k in range(2)]
+    members, _ = population.finish()
+    for number, member in enumerate(members):
+        assert member.step == min(losses, key=lambda step: losses[step][number])
+    assert any(member.step != chosen.steps for member in members)
+
+
 def test_the_test_split_chooses_nothing(arrays):
     """Other test labels: the same weights, step and validation."""
     other = dataclasses.replace(arrays, label_test=(arrays.label_test + 1) % 10)
