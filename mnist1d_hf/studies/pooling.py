@@ -218,5 +218,5 @@ STUDY = Study(
     units=units,
     figure=figure,
     claims=claims,
-    minutes=40,
+    minutes=30,
 )

@@ -60,7 +60,7 @@ def test_conditions_tell_n_and_k_apart():
         assert chosen.samples / 8 <= size <= 4 * chosen.samples * chosen.classes
 
 
-def made_up(place, fall=8.0, noise=0.02, seeds=10, shift=0.0):
+def made_up(place, fall=8.0, noise=0.005, seeds=10, shift=0.0):
     """A table of the full settings whose peaks and thresholds are at `place(loss, samples, classes)` parameters, and
     whose errors are the notebook's."""
     random, rows, settings = np.random.default_rng(0), [], DescentSettings(seeds=seeds)
