@@ -9,6 +9,7 @@ from mnist1d_hf.errors import InvalidValueError, did_you_mean
 from mnist1d_hf.studies.study import Study
 
 STUDIES = {  # name -> module of this package, which has a `STUDY`
+    "spatial-prior": "spatial_prior",
     "lottery": "lottery",
     "double-descent": "double_descent",
     "pooling": "pooling",

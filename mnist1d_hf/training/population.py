@@ -30,7 +30,11 @@ _EVALUATED = 500  # samples of each member that are evaluated at a time
 
 @dataclasses.dataclass
 class Arrays:
-    """A dataset as arrays: signals float32 (n, length), labels int64 (n,)."""
+    """A dataset as arrays: signals float32 (n, length), labels int64 (n,).
+
+    For a `Population` in which each seed has a training split of its own, `x` and `label` have an axis of seeds in
+    front.
+    """
 
     x: NDArray[Any]
     label: NDArray[Any]
