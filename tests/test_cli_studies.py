@@ -1,12 +1,30 @@
 """`mnist1d-hf study` as a person meets it: what it prints, what it leaves, and how it refuses."""
 
+import contextlib
+import io
 import shutil
+import sys
 
 import pytest
 
-from tests.test_cli_training import call, refused
+from mnist1d_hf import cli
+from tests.test_cli_training import Done, refused
 
 SMALL = ("--quick", "--set", "samples=200", "--set", "poolings=stride", "--num-proc", "1")
+
+
+def call(*arguments):
+    """The command line in this process; a function, for fixtures of the module to use."""
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+        pytest.raises(SystemExit) as ended,
+    ):
+        patch.setattr(sys, "argv", ["mnist1d-hf", *map(str, arguments)])
+        cli.main()
+    return Done(ended.value.code, output.getvalue(), errors.getvalue())
 
 
 @pytest.fixture(scope="module")

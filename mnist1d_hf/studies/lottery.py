@@ -97,7 +97,8 @@ class LotterySettings(Settings):
         ticket: the sparsity whose mask is transferred; one of them.
         samples: of each training set.
         steps: of the optimiser for each sparsity.
-        transfer_steps, transfer_batch: steps and batch size of the transfers.
+        transfer_steps: of the optimiser in the transfers.
+        transfer_batch: samples a step of the transfers.
         learning_rate: of Adam.
         precision: of the matrix products of training.
         test_samples: fresh ones, to measure on.
