@@ -49,10 +49,12 @@ def study(
 
     chosen = find_study(name)
     if listed:
+        if quick or output is not None or changes or verdict:
+            raise InvalidValueError("--list: goes with the name of a study alone")
         _describe(chosen)
         return
     if verdict:
-        if quick or changes:
+        if quick or changes or num_proc is not None or device != "cpu":
             raise InvalidValueError("--verdict: goes with --output alone; the table has its settings beside it")
         _verdict(chosen, output)
         return

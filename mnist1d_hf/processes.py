@@ -85,20 +85,27 @@ def run_counted(
         workers: processes.
         progress: called in this process with the numbers that all of them counted.
 
+    Interrupted (Ctrl-C, SIGTERM), the processes are ended at once: a task may take many minutes.
+
     Raises:
         BrokenProcessPool: a process ended suddenly.
     """
     counter = multiprocessing.get_context("spawn").Value("q", 0)
-    told = 0
+    told, others = 0, multiprocessing.active_children()
     with process_pool(workers, _share, (counter,), numerical=True) as pool:
         waiting = {pool.submit(_call_counted, function, task) for task in tasks}
-        while waiting:
-            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-            now = counter.value
-            progress(now - told)
-            told = now
-            for future in done:
-                future.result()
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                now = counter.value
+                progress(now - told)
+                told = now
+                for future in done:
+                    future.result()
+        except (KeyboardInterrupt, SystemExit):
+            for process in set(multiprocessing.active_children()) - set(others):
+                process.terminate()
+            raise
 
 
 def _share(counter: Any) -> None:

@@ -79,7 +79,10 @@ def test_the_list_names_all_studies():
         (("pooling", "--quick", "--device", "quantum"), "device: torch cannot compute on 'quantum' here; use cpu"),
         (("pooling", "--quick", "--num-proc", "0"), "num_proc: expected an integer of at least 1, found 0"),
         (("pooling", "--verdict", "-o", "nowhere"), "nowhere: no study.json; expected the output of a finished study"),
+        (("pooling", "--quick", "--device", "meta"), "device: torch cannot compute on 'meta' here; use cpu"),
         (("pooling", "--verdict", "--quick"), "--verdict: goes with --output alone"),
+        (("pooling", "--verdict", "--num-proc", "2"), "--verdict: goes with --output alone"),
+        (("pooling", "--list", "--quick"), "--list: goes with the name of a study alone"),
         (("--quick",), "study: give the name of one"),
         (("pooling", "--quick", "-o", "s3://bucket/x"), "s3://bucket/x: expected a folder of this machine"),
     ],
@@ -103,6 +106,15 @@ def test_another_run_in_the_folder_is_refused(arguments, message, finished):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     refused(call("study", *arguments, "-o", folder), message)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("arguments", [SMALL, ("--verdict",)], ids=["run", "verdict"])
+def test_a_file_in_place_of_a_folder_is_named(arguments, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "study.json").mkdir()
+    (tmp_path / "thesis.tex").touch()
+    refused(call("study", "pooling", *arguments, "-o", tmp_path / "out"), "expected a folder with a file study.json")
+    refused(call("study", "pooling", *arguments, "-o", tmp_path / "thesis.tex"), "thesis.tex: expected a folder")
 
 
 def test_a_damaged_unit_is_named(finished, tmp_path):

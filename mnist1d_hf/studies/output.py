@@ -53,7 +53,7 @@ class Output:
             raise OutputError(f"{self.folder}: expected a folder, found a file; choose another --output")
         if self.store.exists(MANIFEST):
             _require_same(self.folder, self.manifest(), wanted)
-        elif self.folder.is_dir() and any(self.folder.iterdir()):
+        elif self.folder.is_dir() and not all(_is_draft(path) for path in self.folder.iterdir()):
             raise OutputError(f"{self.folder}: holds other files; choose another --output")
         else:
             self._write(MANIFEST, to_text(wanted).encode())
@@ -65,7 +65,7 @@ class Output:
             OutputError: it is no study's, or damaged.
         """
         found = self._read_json(MANIFEST)
-        if not {"study", "settings", "format"} <= found.keys():
+        if not {"study", "settings", "format"} <= found.keys() or not isinstance(found["settings"], dict):
             raise OutputError(f"{self.folder / MANIFEST}: damaged (fields are missing); choose another --output")
         return found
 
@@ -139,6 +139,8 @@ class Output:
             return found
         except FileNotFoundError:
             raise OutputError(f"{self.folder}: no {name}; expected the output of a finished study") from None
+        except (NotADirectoryError, IsADirectoryError):
+            raise OutputError(f"{self.folder}: expected a folder with a file {name}; choose another --output") from None
         except ValueError as error:
             raise OutputError(f"{self.folder / name}: damaged ({error})") from None
 
@@ -187,6 +189,11 @@ def _require_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -
     differing = differences(found["settings"], wanted["settings"])
     if differing:
         raise OutputError(f"{folder}: belongs to other settings ({'; '.join(differing)}); choose another --output")
+
+
+def _is_draft(path: Path) -> bool:
+    """Whether it is what a process that was killed has left of a manifest."""
+    return path.name.startswith(f".{MANIFEST}.")
 
 
 def _unit_name(key: str) -> str:

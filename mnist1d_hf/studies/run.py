@@ -143,7 +143,7 @@ def check_device(device: str) -> str:
         InvalidValueError: it has not.
     """
     try:
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # "meta" can be given, and has no values
     except (RuntimeError, AssertionError, NotImplementedError):
         raise InvalidValueError(f"device: torch cannot compute on {device!r} here; use cpu") from None
     return device

@@ -203,6 +203,21 @@ def test_a_damaged_unit_is_named_and_the_rest_kept(change, tmp_path):
     assert CALLS == [2]
 
 
+def test_a_manifest_without_settings_is_damaged(tmp_path):
+    Job(TOY, TOY.quick, tmp_path, num_proc=1)
+    manifest = json.loads((tmp_path / "study.json").read_text())
+    (tmp_path / "study.json").write_text(json.dumps({**manifest, "settings": 3}))
+    with pytest.raises(OSError, match=r"study\.json: damaged"):
+        Job(TOY, TOY.quick, tmp_path)
+
+
+def test_killed_at_the_very_start_it_goes_on(tmp_path):
+    """What is left then is a draft of study.json."""
+    (tmp_path / ".study.json.0123456789abcdef").touch()
+    Job(TOY, TOY.quick, tmp_path, num_proc=1).run()
+    assert len(Output(tmp_path).table()) == 9
+
+
 @pytest.mark.parametrize("name", ["table.parquet", "verdict.json", "study.json"])
 def test_damaged_results_are_named(name, tmp_path):
     Job(TOY, TOY.quick, tmp_path, num_proc=1).run()
@@ -226,6 +241,31 @@ def test_a_process_that_ends_suddenly_is_reported(tmp_path):
     )
     with pytest.raises(OSError, match="a process ended suddenly"):
         Job(dying, TOY.quick, tmp_path, num_proc=2).run()
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_interrupted_it_does_not_wait_for_its_processes(kind, tmp_path):
+    """Ctrl-C and SIGTERM: units of ten minutes are given up."""
+    slow = dataclasses.replace(
+        TOY, units=lambda settings: [dataclasses.replace(unit, function=_sleep) for unit in toy_units(settings)]
+    )
+    told = []
+
+    def stop(amount):
+        told.append(amount)
+        if sum(told) >= 1:
+            raise kind
+
+    started = time.monotonic()
+    with pytest.raises(kind):
+        Job(slow, TOY.quick, tmp_path, num_proc=2).run(stop)
+    assert time.monotonic() - started < 300
+    assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
+
+
+def _sleep(context, **_):
+    context.report(1)
+    time.sleep(600)
 
 
 def _die(**_):
