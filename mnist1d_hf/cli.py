@@ -41,12 +41,17 @@ app = typer.Typer(
 )
 
 
+_INTERRUPTED = 130
+
+
 def main() -> NoReturn:
     """Run the command line. What a person can mend ends in one line and exit code 2; a bug shows its traceback."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that drafts are removed on the way out
     try:
         result = app(standalone_mode=False)
         code = result if isinstance(result, int) else 0
+        if code == _INTERRUPTED:  # newer Typer returns this code where older ones raise Abort
+            raise KeyboardInterrupt
     except _ClickException as error:
         context = getattr(error, "ctx", None)
         message = error.format_message()
@@ -55,7 +60,7 @@ def main() -> NoReturn:
     except (UserError, OSError, datasets.exceptions.DatasetsError) as error:
         code = _fail(_one_line(error))
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted; nothing half-written was kept", code=130)
+        code = _fail("interrupted; nothing half-written was kept", code=_INTERRUPTED)
     sys.exit(code)
 
 
