@@ -63,7 +63,7 @@ def outcomes(found):
 def test_published_values_are_reproduced():
     found = outcomes(table())
     assert set(found.values()) == {"reproduced"}
-    assert len(found) == 4 + 1 + 1 + 4 + 2 + 8
+    assert len(found) == 4 + 1 + 1 + 3 + 2 + 8
 
 
 def test_other_values_are_not():
@@ -72,7 +72,7 @@ def test_other_values_are_not():
             {
                 ("paper", "cnn", "shuffled"): 90.0,
                 ("samples", "mlp-40k", 40000): 91.0,
-                ("augmentation", "mlp-augmented", "naive"): 92.0,
+                ("augmentation", "mlp-augmented", "naive"): 84.0,
                 ("augmentation", "mlp-augmented", "synthesis"): 80.0,
             }
         )
@@ -83,7 +83,7 @@ def test_other_values_are_not():
         "MLP above CNN, shuffled",
         "CNN, shuffled",
         "dense, 40,000",
-        "naive: above people",
+        "naive: share of the gap",
         "synthesis: above people",
         "synthesis: share of the gap",
     }
