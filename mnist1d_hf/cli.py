@@ -13,7 +13,7 @@ import datasets
 import typer
 
 import mnist1d_hf
-from mnist1d_hf import cli_publishing, cli_training
+from mnist1d_hf import cli_publishing, cli_studies, cli_training
 from mnist1d_hf.data import describe
 from mnist1d_hf.data.checksums import CHECKSUMS, Checksums, compare, expected_checksums, measure
 from mnist1d_hf.data.configurations import CONFIGURATIONS, EXACT, find_configuration
@@ -41,12 +41,17 @@ app = typer.Typer(
 )
 
 
+_INTERRUPTED = 130
+
+
 def main() -> NoReturn:
     """Run the command line. What a person can mend ends in one line and exit code 2; a bug shows its traceback."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that drafts are removed on the way out
     try:
         result = app(standalone_mode=False)
         code = result if isinstance(result, int) else 0
+        if code == _INTERRUPTED:  # newer Typer returns this code where older ones raise Abort
+            raise KeyboardInterrupt
     except _ClickException as error:
         context = getattr(error, "ctx", None)
         message = error.format_message()
@@ -55,7 +60,7 @@ def main() -> NoReturn:
     except (UserError, OSError, datasets.exceptions.DatasetsError) as error:
         code = _fail(_one_line(error))
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted; nothing half-written was kept", code=130)
+        code = _fail("interrupted; nothing half-written was kept", code=_INTERRUPTED)
     sys.exit(code)
 
 
@@ -309,6 +314,7 @@ def _timed(function: Callable[[], Any]) -> tuple[float, Any]:
 
 app.command(epilog=cli_training.TRAIN_EXAMPLE)(cli_training.train)
 app.command(epilog=cli_training.EVALUATE_EXAMPLE)(cli_training.evaluate)
+app.command(epilog=cli_studies.STUDY_EXAMPLES)(cli_studies.study)
 app.add_typer(cli_publishing.app, name="publish")
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import Any
 
 # Memory that was given back stays with the process: numerical work asks for the same sizes again and again, and the
@@ -66,3 +66,60 @@ def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) 
     threading.Thread(target=follow, daemon=True).start()
     if initializer is not None:
         initializer(*arguments)
+
+
+_counter: Any = None  # of what is done, shared by the processes of a pool
+
+
+def run_counted(
+    function: Callable[..., object],
+    tasks: Sequence[tuple[Any, ...]],
+    workers: int,
+    progress: Callable[[int], object],
+) -> None:
+    """Call `function(*task, count)` for every task, in processes of one numerical thread each, in the tasks' order.
+
+    Args:
+        function: of a module; its last argument is a function to be called with the number of things just done.
+        tasks: its other arguments; they are pickled.
+        workers: processes.
+        progress: called in this process with the numbers that all of them counted.
+
+    Interrupted (Ctrl-C, SIGTERM), the processes are ended at once: a task may take many minutes.
+
+    Raises:
+        BrokenProcessPool: a process ended suddenly.
+    """
+    counter = multiprocessing.get_context("spawn").Value("q", 0)
+    told, others = 0, multiprocessing.active_children()
+    with process_pool(workers, _share, (counter,), numerical=True) as pool:
+        waiting = {pool.submit(_call_counted, function, task) for task in tasks}
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                now = counter.value
+                progress(now - told)
+                told = now
+                for future in done:
+                    future.result()
+        except (KeyboardInterrupt, SystemExit):
+            for process in set(multiprocessing.active_children()) - set(others):
+                process.terminate()
+            raise
+
+
+def _share(counter: Any) -> None:
+    global _counter  # noqa: PLW0603
+    _counter = counter
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _count(number: int) -> None:
+    with _counter.get_lock():
+        _counter.value += number
+
+
+def _call_counted(function: Callable[..., object], task: tuple[Any, ...]) -> None:
+    function(*task, _count)

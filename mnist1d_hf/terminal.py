@@ -39,12 +39,20 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def print_table(
-    title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], right: range | tuple[int, ...] = ()
+    title: str,
+    columns: tuple[str, ...],
+    rows: list[tuple[str, ...]],
+    right: range | tuple[int, ...] = (),
+    width: int = 80,
 ) -> None:
-    """A table with a title; the columns numbered in `right` are aligned to the right."""
+    """A table with a title; the columns numbered in `right` are aligned to the right.
+
+    `width` is that of the output, at least, where it is not a terminal.
+    """
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number in right else "left", overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*row)
-    console.print(table, highlight=False)
+    narrow = not console.is_terminal and console.width < width
+    (Console(width=width) if narrow else console).print(table, highlight=False)

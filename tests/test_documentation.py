@@ -9,6 +9,7 @@ import pytest
 
 import mnist1d_hf
 from mnist1d_hf.data import describe
+from mnist1d_hf.studies import recorded
 from mnist1d_hf.training import tables
 
 MODULES = ["mnist1d_hf", *(item.name for item in pkgutil.walk_packages(mnist1d_hf.__path__, "mnist1d_hf."))]
@@ -47,6 +48,10 @@ def test_readme_tables_are_those_of_the_code(repository):
     assert describe.markdown() in (repository / "README.md").read_text()
 
 
+def test_readme_section_of_the_studies_is_that_of_the_results(repository):
+    assert recorded.markdown() in (repository / "README.md").read_text()
+
+
 def test_readme_links_lead_somewhere(repository):
     text = (repository / "README.md").read_text()
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
@@ -58,12 +63,13 @@ def test_changelog_names_the_version(repository):
 
 
 LIBRARIES = ("torch", "transformers", "matplotlib")
-TOP = ("mnist1d_hf.publishing", "mnist1d_hf.cli")
+TOP = ("mnist1d_hf.publishing", "mnist1d_hf.studies", "mnist1d_hf.cli")
 ROOMS = {  # what each may not import
     "data": (*LIBRARIES, "mnist1d_hf.models", "mnist1d_hf.training", "mnist1d_hf.export", *TOP),
     "models": ("mnist1d_hf.data", "mnist1d_hf.training", "mnist1d_hf.export", *TOP),
     "export": (*LIBRARIES, "mnist1d_hf.models", "mnist1d_hf.training", *TOP),
     "training": ("mnist1d_hf.export", "mnist1d_hf.plots", *TOP),
+    "studies": ("mnist1d_hf.publishing", "mnist1d_hf.cli", "mnist1d_hf.terminal", "typer", "rich"),
     "publishing": (*LIBRARIES, "mnist1d_hf.models", "mnist1d_hf.plots", "mnist1d_hf.cli"),  # at import: all light
 }
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnist1d_hf.data.stream import sample
+from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.training.recipe import Recipe
 from mnist1d_hf.training.synthesis import analyse
 
@@ -19,6 +20,10 @@ _DRAWN = 16  # batches of fresh samples that are drawn at a time
 class Rows:
     """Rows of a training split: each member has its own held-out part and its own order.
 
+    Args:
+        x: signals (n, length), or (members, n, length) where each member has a training split of its own.
+        label: (n,) or (members, n).
+
     Attributes:
         held_out: rows (members, count) that a member is not trained on.
     """
@@ -26,14 +31,19 @@ class Rows:
     def __init__(
         self, recipe: Recipe, seeds: Sequence[int], x: Tensor, label: Tensor, generators: list[torch.Generator]
     ) -> None:
-        self.recipe, self.x, self.label, self.generators = recipe, x, label, generators
-        rows = len(x)
+        own = x.dim() == 3
+        if own and len(x) != len(seeds):
+            raise InvalidValueError(f"signals: expected those of {len(seeds)} seeds, found those of {len(x)}")
+        self.recipe, self.generators, rows = recipe, generators, x.shape[-2]
+        self.x, self.label = (x.flatten(0, 1), label.flatten()) if own else (x, label)
+        first = rows * torch.arange(len(seeds))[:, None] if own else 0  # the members' splits lie behind one another
         count = round(recipe.holdout * rows)
         orders = torch.stack(
             [torch.randperm(rows, generator=torch.Generator().manual_seed(2**33 + seed)) for seed in seeds]
         )
-        self.held_out = orders[:, :count].sort(dim=1).values
-        self.kept = orders[:, count:].sort(dim=1).values if count else torch.arange(rows).expand(len(seeds), rows)
+        self.held_out = orders[:, :count].sort(dim=1).values + first
+        kept = orders[:, count:].sort(dim=1).values if count else torch.arange(rows).expand(len(seeds), rows)
+        self.kept = kept + first
         self.order = torch.empty(len(seeds), 0, dtype=torch.long)
 
     def next(self, step: int) -> tuple[Tensor, Tensor]:
@@ -80,7 +90,7 @@ class Synthetic(Rows):
     ) -> None:
         super().__init__(recipe, seeds, x, label, generators)
         self.made = round(recipe.synthetic * recipe.batch_size)
-        self.parts = [analyse(x[rows].cpu(), label[rows].cpu()) for rows in self.kept]
+        self.parts = [analyse(self.x[rows].cpu(), self.label[rows].cpu()) for rows in self.kept]
 
     def next(self, step: int) -> tuple[Tensor, Tensor]:
         """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""

@@ -19,6 +19,7 @@ from torch.nn import functional
 from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
 from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
 from mnist1d_hf.training.batches import Fresh, Rows, Synthetic
+from mnist1d_hf.training.ensemble import seeded
 from mnist1d_hf.training.evaluation import fresh_samples
 from mnist1d_hf.training.recipe import Recipe
 from mnist1d_hf.training.stacked import member_state, set_generators, stack
@@ -29,7 +30,11 @@ _EVALUATED = 500  # samples of each member that are evaluated at a time
 
 @dataclasses.dataclass
 class Arrays:
-    """A dataset as arrays: signals float32 (n, length), labels int64 (n,)."""
+    """A dataset as arrays: signals float32 (n, length), labels int64 (n,).
+
+    For a `Population` in which each seed has a training split of its own, `x` and `label` have an axis of seeds in
+    front.
+    """
 
     x: NDArray[Any]
     label: NDArray[Any]
@@ -231,9 +236,12 @@ class Population:
 
 def initial_network(recipe: Recipe, seed: int) -> nn.Module:
     """The network of a seed before training. The global state of torch's random numbers is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Mnist1dForSequenceClassification(network_config(recipe.network)).network
+    return seeded(lambda: new_network(**recipe.network), seed)
+
+
+def new_network(**arguments: Any) -> nn.Module:
+    """A network with fresh weights, from the arguments of `Mnist1dConfig`."""
+    return Mnist1dForSequenceClassification(network_config(arguments)).network
 
 
 def network_config(arguments: Mapping[str, Any]) -> Mnist1dConfig:

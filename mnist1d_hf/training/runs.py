@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from torch import Tensor
 
 from mnist1d_hf.data.config import check_integer
 from mnist1d_hf.errors import InvalidValueError, OutputError
-from mnist1d_hf.processes import process_pool
+from mnist1d_hf.processes import run_counted
 from mnist1d_hf.training.population import Arrays, Member, Population
 from mnist1d_hf.training.recipe import Recipe
 
@@ -118,24 +116,6 @@ def _claim(place: Path, recipe: Recipe, seeds: list[int]) -> None:
         raise OutputError(f"{place}: cannot be written: {error.strerror or error}") from error
 
 
-_counter: Any = None  # of member-steps, shared by the processes of a pool
-
-
-def _share(counter: Any) -> None:
-    global _counter  # noqa: PLW0603
-    _counter = counter
-    torch.set_num_threads(1)
-
-
-def _count(steps: int) -> None:
-    with _counter.get_lock():
-        _counter.value += steps
-
-
-def _in_pool(recipe: Recipe, group: list[int], arrays: Arrays, place: Path) -> None:
-    _train_group(recipe, group, arrays, place, "cpu", _count)
-
-
 def _in_processes(
     recipe: Recipe,
     groups: list[list[int]],
@@ -144,17 +124,9 @@ def _in_processes(
     workers: int,
     report: Callable[[int], object],
 ) -> None:
-    counter = multiprocessing.get_context("spawn").Value("q", 0)
-    told = 0
+    tasks = [(recipe, group, arrays, place, "cpu") for group in groups]
     try:
-        with process_pool(workers, _share, (counter,), numerical=True) as pool:
-            waiting = {pool.submit(_in_pool, recipe, group, arrays, place) for group in groups}
-            while waiting:
-                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                report(counter.value - told)
-                told = counter.value
+        run_counted(_train_group, tasks, workers, report)
     except BrokenProcessPool:
         raise OutputError(f"{place}: a process ended suddenly (out of memory?); the same command goes on") from None
 

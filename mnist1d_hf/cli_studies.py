@@ -1,0 +1,152 @@
+"""`mnist1d-hf study`: arguments and tables. Whatever needs torch is imported when it is used."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from mnist1d_hf.errors import InvalidValueError, OutputError
+from mnist1d_hf.terminal import console, print_table, progress
+
+STUDY_EXAMPLES = (
+    "Examples: mnist1d-hf study --list | mnist1d-hf study pooling --quick | "
+    "mnist1d-hf study pooling --set seeds=3 --output runs/pooling | mnist1d-hf study pooling --verdict"
+)
+
+
+def study(
+    name: Annotated[str | None, typer.Argument(help="Which; without it, all are listed.", show_default=False)] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small settings: the whole path in seconds.")] = False,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="Folder of this run; study-NAME by default.", show_default=False),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="SETTING=VALUE", help="Another setting; several with commas.", show_default=False
+        ),
+    ] = None,
+    num_proc: Annotated[
+        int | None, typer.Option(help="Processes; one for each core by default.", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, ...")] = "cpu",
+    verdict: Annotated[
+        bool,
+        typer.Option("--verdict", help="Only recompute the verdict, from the table in --output or the recorded one."),
+    ] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the studies: question, cost, settings.")] = False,
+) -> None:
+    """Run a study, and say what of the literature's claims it reproduces. Interrupted, the same command goes on."""
+    if name is None:
+        if quick or output is not None or changes or verdict:
+            raise InvalidValueError("study: give the name of one; `mnist1d-hf study --list` lists them")
+        _list()
+        return
+    from mnist1d_hf.studies.catalog import find_study
+
+    chosen = find_study(name)
+    if listed:
+        if quick or output is not None or changes or verdict:
+            raise InvalidValueError("--list: goes with the name of a study alone")
+        _describe(chosen)
+        return
+    if verdict:
+        if quick or changes or num_proc is not None or device != "cpu":
+            raise InvalidValueError("--verdict: goes with --output alone; the table has its settings beside it")
+        _verdict(chosen, output)
+        return
+    settings = (chosen.quick if quick else chosen.full).changed(_assignments(changes or []))
+    _run(chosen, settings, output or f"study-{name}{'-quick' if quick else ''}", num_proc, device)
+
+
+def _run(chosen: Any, settings: Any, folder: str, num_proc: int | None, device: str) -> None:
+    from mnist1d_hf.studies.recorded import describe_cost
+    from mnist1d_hf.studies.run import Job
+
+    job = Job(chosen, settings, folder, num_proc, device)
+    done = len(job.units) - len(job.todo)
+    if job.todo:
+        cost = describe_cost(chosen, settings, job.todo, job.workers)
+        kept = f"{done} of {len(job.units)} units are there; " if done else f"{len(job.units)} units; "
+        _say(f"{chosen.name}: {chosen.question}\n{kept}cost: {cost}")
+    started = time.perf_counter()
+    with progress(chosen.name, job.work) as advance:
+        found = job.run(advance)
+    _print_claims(chosen, job.output.verdict())
+    if settings != chosen.full:
+        _say("Not the settings of the full run: this shows that everything works, not what the claims are worth.")
+    _say(f"{found.folder}: {len(found.table):,} rows, figure and verdict in {time.perf_counter() - started:.1f} s")
+
+
+def _verdict(chosen: Any, folder: str | None) -> None:
+    """Recompute the verdict from a table, and compare it with the one that is kept."""
+    from mnist1d_hf.studies.output import TABLE, Output
+    from mnist1d_hf.studies.output import verdict as as_kept
+    from mnist1d_hf.studies.recorded import recorded
+
+    kept = recorded(chosen.name) if folder is None else Output(folder)
+    if kept is None:
+        raise OutputError(f"{chosen.name}: no full run is recorded; run it, or give the --output of a run")
+    if kept.manifest()["study"] != chosen.name:
+        raise OutputError(f"{kept.folder}: belongs to the study {kept.manifest()['study']!r}, not to {chosen.name!r}")
+    table = kept.table()
+    again = as_kept(chosen.claims(table), kept.store.read(TABLE))
+    _print_claims(chosen, again)
+    if again != kept.verdict():
+        raise OutputError(f"{kept.folder}: the verdict that is kept there is another; the study's command renews it")
+    _say(f"{kept.folder}: recomputed from {len(table):,} rows, equal to the verdict that is kept there")
+
+
+def _list() -> None:
+    from mnist1d_hf.studies.catalog import STUDIES, find_study
+    from mnist1d_hf.studies.recorded import full_cost
+
+    rows: list[tuple[str, ...]] = []
+    for item in STUDIES:
+        chosen = find_study(item)
+        rows.append((item, chosen.question, full_cost(chosen)))
+    print_table("Studies", ("study", "question", "full run"), rows)
+
+
+def _describe(chosen: Any) -> None:
+    from mnist1d_hf.studies.recorded import full_cost
+
+    _say(f"{chosen.name}: {chosen.question}\nsource: {chosen.source}\nfull run: {full_cost(chosen)}")
+    full, quick = chosen.full.to_dict(), chosen.quick.to_dict()
+    rows: list[tuple[str, ...]] = [(key, _text(value), _text(quick[key])) for key, value in full.items()]
+    print_table("Settings", ("setting", "full", "--quick"), rows)
+
+
+def _print_claims(chosen: Any, verdict: dict[str, Any]) -> None:
+    from mnist1d_hf.studies.recorded import COLUMNS, claim_rows
+
+    print_table(chosen.question, COLUMNS, claim_rows(verdict), right=(4,), width=120)
+    _say(verdict["headline"])
+
+
+def _assignments(texts: list[str]) -> dict[str, str]:
+    """SETTING=VALUE, several times.
+
+    >>> _assignments(["seeds=3"])
+    {'seeds': '3'}
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise InvalidValueError(f"--set: expected SETTING=VALUE, found {text!r}")
+        if key in found:
+            raise InvalidValueError(f"--set: expected each setting once, found {key} twice")
+        found[key] = value
+    return found
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _say(text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)

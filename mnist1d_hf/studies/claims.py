@@ -1,0 +1,162 @@
+"""Claims of the literature beside what was measured, and the rule that decides between them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mnist1d_hf.training.statistics import summarize
+
+REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim, the measured value, and the range of values that confirm it.
+
+    Attributes:
+        name: short, for tables: "peak for squared error".
+        text: what is claimed, in one sentence.
+        literature: the published value, in words: "73.4 and 72.2 %".
+        source: where it was published.
+        least, most: the range of the true mean in which the claim holds; None for no bound on that side.
+        mean, low, high: of the measured values, with Student's 95 % interval of the mean.
+        n: how many values, one for each seed.
+        unit: of the numbers, "%" for example.
+    """
+
+    name: str
+    text: str
+    literature: str
+    source: str
+    least: float | None
+    most: float | None
+    mean: float
+    low: float
+    high: float
+    n: int
+    unit: str
+
+    @property
+    def outcome(self) -> str:
+        """Reproduced: the whole interval lies in the range. Not reproduced: all of it lies outside, on one side.
+        Undecided: an end of the range lies in the interval, or there is no interval (fewer than two seeds, a value
+        that is not finite)."""
+        least = -math.inf if self.least is None else self.least
+        most = math.inf if self.most is None else self.most
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return UNDECIDED
+        if least <= self.low and self.high <= most:
+            return REPRODUCED
+        if self.high < least or self.low > most:
+            return NOT_REPRODUCED
+        return UNDECIDED
+
+    @property
+    def range(self) -> str:
+        """The range in words.
+
+        >>> compare("a", "b", [1.0, 2.0], least=0).range
+        'at least 0'
+        """
+        if self.least is not None and self.most is not None:
+            return f"{self.least:g} to {self.most:g}"
+        if self.least is not None:
+            return f"at least {self.least:g}"
+        return "anything" if self.most is None else f"at most {self.most:g}"
+
+    @property
+    def measured(self) -> str:
+        """Mean and interval in words.
+
+        >>> compare("a", "b", [0.9, 0.92, 0.94]).measured
+        '0.920 (0.870 to 0.970)'
+        """
+        if not math.isfinite(self.low):
+            return _digits(self.mean)
+        return f"{_digits(self.mean)} ({_digits(self.low)} to {_digits(self.high)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """In plain types, for files; what is not a number is None, and numbers have the digits that mean something."""
+        values = {**dataclasses.asdict(self), "outcome": self.outcome}
+        return {name: _plain(value) for name, value in values.items()}
+
+
+def compare(
+    name: str,
+    text: str,
+    values: Sequence[float] | NDArray[Any],
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    literature: str = "",
+    source: str = "",
+    unit: str = "",
+) -> Claim:
+    """A claim about the mean of some measured values, one for each seed.
+
+    For a published number, the range is that number with a tolerance that the study states; for a claim that one thing
+    exceeds another, the values are the seeds' differences, and the range is everything above 0.
+
+    >>> compare("better", "A is better than B", [1.0, 2.0, 1.5], least=0).outcome
+    'reproduced'
+    >>> compare("equal", "A is 3", [1.0, 2.0, 1.5], least=2.9, most=3.1).outcome
+    'not reproduced'
+    >>> compare("better", "A is better than B", [1.0], least=0).outcome
+    'undecided'
+    """
+    summary = summarize([float(value) for value in values])
+    return Claim(
+        name=name,
+        text=text,
+        literature=literature,
+        source=source,
+        least=least,
+        most=most,
+        mean=summary.mean,
+        low=summary.low,
+        high=summary.high,
+        n=summary.n,
+        unit=unit,
+    )
+
+
+def headline(claims: Sequence[Claim]) -> str:
+    """The verdict in one line: the first claim, and how many of the others hold.
+
+    >>> headline([compare("better", "A is better than B", [1.0, 2.0, 1.5], least=0)])
+    'A is better than B: reproduced, 1.50 (0.258 to 2.74).'
+    """
+    if not claims:
+        return "No claim could be tested."
+    first, others = claims[0], claims[1:]
+    unit = f" {first.unit}" if first.unit else ""
+    line = f"{first.text.rstrip('.')}: {first.outcome}, {first.measured}{unit}."
+    if others:
+        counts = [f"{sum(c.outcome == kind for c in others)} {kind}" for kind in _OUTCOMES]
+        line += f" Of {len(others)} further claims: {', '.join(counts)}."
+    return line
+
+
+_OUTCOMES = (REPRODUCED, NOT_REPRODUCED, UNDECIDED)
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, or all before the point.
+
+    >>> _digits(0.0056), _digits(73.44), _digits(123456.0), _digits(0.0)
+    ('0.00560', '73.4', '123456', '0.00')
+    """
+    if not math.isfinite(value):
+        return "nan"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

@@ -1,0 +1,462 @@
+"""Does a lottery ticket owe more to its mask than to its initial weights?
+
+Question: a dense network, pruned step by step to a few percent of its weights and rewound each time to its initial
+weights, learns better than the whole. Is that because of the weights that are left, or because of which are left?
+
+Source: Greydanus & Kobak 2024 (arXiv 2011.14439), its blog post of 2020, and the notebook, two trials of one run each.
+Pruning, accuracy at the last step in percent, mean over five neighbouring sparsities:
+
+    sparsity   lottery       random
+    0          65.0, 64.5    61.7, 63.1
+    0.50       66.7, 67.6    63.9, 63.2
+    0.80       71.6, 71.6    66.7, 66.8
+    0.92       73.4, 72.2    59.7, 62.1
+    0.95       69.7, 69.9    52.7, 54.1
+    0.97       62.3, 62.9    40.0, 38.2
+
+Transfer of the ticket of 92 % to a fresh dataset: lottery about 70 and the same on flipped signals, with new weights 67
+(dense 64), on shuffled signals below dense, random 58. Neighbours in the first layer that are both left: 0.0056 of all
+pairs in random masks, 0.0093 in lottery tickets.
+
+Protocol: network 40-500-500-10 with ReLU, second layer residual; Adam at 2e-2, batches of 100 in the stored order,
+cross-entropy, 1,500 steps for each sparsity. Lottery: within each layer, weights and biases together, the smallest
+after training are masked, all others go back to their initial values. Random: independent masks of the same
+sparsities, the same initial values. Here 28 sparsities, finer where it matters, instead of 100. Transfer, 6,000 steps
+of 500 samples: to a fresh dataset, the same reversed in time, with its positions shuffled, and with its eight chunks of
+five positions permuted; dense and random networks, which know no positions, on the fresh one alone. A ticket with new
+weights ("reinitialised") is also what the notebooks of 2024 measured as the ticket itself: their rewind drew the
+weights anew. Each seed has training sets of its own (4,000 samples of the stream); accuracies are on 10,000 fresh
+samples.
+
+Expected: as in the paper; the ticket with new weights far above a random mask with the ticket's weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mnist1d_hf.data.stream import sample
+from mnist1d_hf.errors import InvalidValueError
+from mnist1d_hf.studies.claims import Claim, compare
+from mnist1d_hf.studies.figures import curve, new_figure
+from mnist1d_hf.studies.settings import Settings, choice
+from mnist1d_hf.studies.study import Context, Study, Unit
+from mnist1d_hf.studies.table import Row, Table
+from mnist1d_hf.training.ensemble import Ensemble, Procedure, seeded
+from mnist1d_hf.training.evaluation import fresh_samples
+from mnist1d_hf.training.population import new_network
+
+LAYERS = ("stages.0.linear", "stages.1.linear", "output")
+SOURCE = "Greydanus & Kobak 2024 (arXiv 2011.14439), lottery tickets, notebook, two trials"
+BLOG = "Greydanus & Kobak 2024 (arXiv 2011.14439), lottery tickets, text and figure of 2020"
+TOLERANCE = 3.0  # percentage points around a published accuracy, which is of one or two runs on one dataset
+PAPER = {  # (mask, sparsity) -> mean of two trials
+    ("lottery", 0.5): 67.15,
+    ("lottery", 0.8): 71.6,
+    ("lottery", 0.92): 72.8,
+    ("lottery", 0.95): 69.8,
+    ("lottery", 0.97): 62.6,
+    ("random", 0.5): 63.55,
+    ("random", 0.8): 66.75,
+    ("random", 0.92): 60.9,
+    ("random", 0.95): 53.4,
+    ("random", 0.97): 39.1,
+}
+TRANSFERS = (  # mask, weights, data
+    ("dense", "initial", "fresh"),
+    ("random", "initial", "fresh"),
+    ("lottery", "initial", "fresh"),
+    ("lottery", "new", "fresh"),
+    ("lottery", "initial", "flipped"),
+    ("lottery", "initial", "shuffled"),
+    ("lottery", "initial", "chunks"),
+)
+_OTHER_DATA = 2**40  # added to a seed for the stream of its fresh dataset
+_OTHER_WEIGHTS = 2**20  # added to a seed for new weights
+_MASKS = 2**34  # the first seed of random masks
+_AT_ONCE = 7  # random masks trained side by side
+
+Masks = dict[str, Tensor]  # parameter -> 0 or 1 for each entry (members, ...)
+
+
+@dataclasses.dataclass(frozen=True)
+class LotterySettings(Settings):
+    """Settings of this study.
+
+    Attributes:
+        width: of both hidden layers.
+        sparsities: shares of the weights that are masked, rising from 0; each prunes what the one before has trained.
+        ticket: the sparsity whose mask is transferred; one of them.
+        samples: of each training set.
+        steps: of the optimiser for each sparsity.
+        transfer_steps: of the optimiser in the transfers.
+        transfer_batch: samples a step of the transfers.
+        learning_rate: of Adam.
+        precision: of the matrix products of training.
+        test_samples: fresh ones, to measure on.
+    """
+
+    width: int = 500
+    sparsities: tuple[float, ...] = (
+        *(0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9),
+        *(0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99),
+    )
+    ticket: float = 0.92
+    samples: int = 4000
+    steps: int = 1500
+    transfer_steps: int = 6000
+    transfer_batch: int = 500
+    learning_rate: float = 2e-2
+    precision: str = choice("bfloat16", ("float32", "bfloat16"))
+    test_samples: int = 10000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rising = all(low < high for low, high in zip(self.sparsities, self.sparsities[1:], strict=False))
+        if not rising or self.sparsities[0] != 0 or self.sparsities[-1] >= 1:
+            raise InvalidValueError(f"sparsities: expected shares that rise from 0 to below 1, found {self.sparsities}")
+        if self.ticket not in self.sparsities[1:]:
+            raise InvalidValueError(f"ticket: expected one of the sparsities above 0, found {self.ticket}")
+
+
+def units(settings: LotterySettings) -> list[Unit]:
+    """One for each seed: its ticket is found, compared and transferred."""
+    pruning = settings.steps * (2 * len(settings.sparsities) - 1)
+    transfer = settings.transfer_steps * len(TRANSFERS)
+    work = pruning * 100 + transfer * settings.transfer_batch
+    return [Unit(f"seed-{seed}", draw, {"settings": settings, "seed": seed}, work) for seed in range(settings.seeds)]
+
+
+def draw(settings: LotterySettings, seed: int, context: Context) -> list[Row]:
+    """All rows of a seed."""
+    network = initial_network(settings, seed)
+    random = {
+        sparsity: random_masked(network, sparsity, _MASKS + seed * 1000 + number)
+        for number, sparsity in enumerate(settings.sparsities)
+    }
+    tickets, rows = _prune(settings, seed, network, context)
+    rows += _compare_random(settings, seed, network, random, context)
+    masks = {"dense": random[0.0], "random": random[settings.ticket], "lottery": tickets[settings.ticket]}
+    return rows + _transfer(settings, seed, network, masks, context)
+
+
+def _prune(
+    settings: LotterySettings, seed: int, network: nn.Module, context: Context
+) -> tuple[dict[float, Masks], list[Row]]:
+    """The masks of every sparsity, and their rows: training, masking the smallest, rewinding, and again."""
+    train = sample(range(settings.samples), seed)
+    tickets: dict[float, Masks] = {}
+    rows: list[Row] = []
+    trained: nn.Module | None = None
+    for sparsity in settings.sparsities:
+        masks = full_masks(network) if trained is None else smallest_masked(trained, sparsity)
+        tickets[sparsity] = masks
+        ensemble = Ensemble([network], _procedure(settings), *train, masks=masks, device=context.device)
+        ensemble.run(report=lambda _: context.report(100))
+        rows += _rows(settings, seed, ensemble, masks, train, [("lottery", "initial", "same", sparsity)])
+        trained = ensemble.network
+    return tickets, rows
+
+
+def _compare_random(
+    settings: LotterySettings, seed: int, network: nn.Module, random: Mapping[float, Masks], context: Context
+) -> list[Row]:
+    """The rows of random masks of every sparsity above 0, some of them side by side."""
+    train = sample(range(settings.samples), seed)
+    rows: list[Row] = []
+    for start in range(1, len(settings.sparsities), _AT_ONCE):
+        some = settings.sparsities[start : start + _AT_ONCE]
+        masks, work = together([random[sparsity] for sparsity in some]), 100 * len(some)
+        ensemble = Ensemble([network] * len(some), _procedure(settings), *train, masks=masks, device=context.device)
+        ensemble.run(report=lambda _, work=work: context.report(work))  # type: ignore[misc]
+        what = [("random", "initial", "same", sparsity) for sparsity in some]
+        rows += _rows(settings, seed, ensemble, masks, train, what)
+    return rows
+
+
+def _transfer(
+    settings: LotterySettings, seed: int, network: nn.Module, chosen: Mapping[str, Masks], context: Context
+) -> list[Row]:
+    """The rows of the transfers, all side by side."""
+    x, label = sample(range(settings.samples), seed + _OTHER_DATA)
+    orders = positions(seed, x.shape[1])
+    train = np.stack([x[:, orders[data]] for _, _, data in TRANSFERS]), label
+    new = initial_network(settings, seed + _OTHER_WEIGHTS)
+    networks = [network if weights == "initial" else new for _, weights, _ in TRANSFERS]
+    masks = together([chosen[mask] for mask, _, _ in TRANSFERS])
+    procedure = dataclasses.replace(
+        _procedure(settings), steps=settings.transfer_steps, batch_size=settings.transfer_batch
+    )
+    ensemble = Ensemble(networks, procedure, *train, masks=masks, device=context.device)
+    ensemble.run(report=lambda _: context.report(settings.transfer_batch * len(TRANSFERS)))
+    what = [(*item, 0.0 if item[0] == "dense" else settings.ticket) for item in TRANSFERS]
+    return _rows(settings, seed, ensemble, masks, train, what, [orders[data] for _, _, data in TRANSFERS])
+
+
+def _procedure(settings: LotterySettings) -> Procedure:
+    return Procedure(steps=settings.steps, learning_rate=settings.learning_rate, precision=settings.precision)
+
+
+def _rows(
+    settings: LotterySettings,
+    seed: int,
+    ensemble: Ensemble,
+    masks: Masks,
+    train: tuple[NDArray[Any], NDArray[Any]],
+    what: Sequence[tuple[str, str, str, float]],
+    orders: Sequence[NDArray[Any]] | None = None,
+) -> list[Row]:
+    """A row for each member: mask, weights, data and sparsity as in `what`, and what was measured.
+
+    Args:
+        orders: of the positions of the test signals, for each member; as they are without.
+    """
+    x, label = fresh_samples("default", settings.test_samples)
+    trained = ensemble.scores(*train).accuracy
+    tested = ensemble.scores(x if orders is None else np.stack([x[:, order] for order in orders]), label).accuracy
+    near = adjacency(masks)
+    return [
+        {
+            "part": "pruning" if orders is None else "transfer",
+            "mask": mask,
+            "weights": weights,
+            "data": data,
+            "sparsity": sparsity,
+            "seed": seed,
+            "train_accuracy": 100 * float(trained[member]),
+            "test_accuracy": 100 * float(tested[member]),
+            "adjacency": near[member],
+        }
+        for member, (mask, weights, data, sparsity) in enumerate(what)
+    ]
+
+
+def initial_network(settings: LotterySettings, seed: int) -> nn.Module:
+    """The network of a seed before training."""
+    return seeded(lambda: new_network(architecture="mlp", widths=(settings.width,) * 2), seed)
+
+
+def full_masks(network: nn.Module) -> Masks:
+    """Masks of one member that mask nothing."""
+    return {name: torch.ones(1, *values.shape) for name, values in network.named_parameters()}
+
+
+def smallest_masked(network: nn.Module, sparsity: float) -> Masks:
+    """Masks over the smallest entries of each layer of stacked networks, weights and biases together."""
+    return _lowest(lambda values: values.detach().abs(), network, sparsity)
+
+
+def random_masked(network: nn.Module, sparsity: float, seed: int) -> Masks:
+    """Masks of one member over random entries of each layer of a single network, weights and biases together."""
+    generator = torch.Generator().manual_seed(seed)
+    return _lowest(lambda values: torch.rand(1, *values.shape, generator=generator), network, sparsity)
+
+
+def _lowest(score: Callable[[Tensor], Tensor], network: nn.Module, sparsity: float) -> Masks:
+    """Masks over the entries of each layer with the lowest scores (members, ...)."""
+    masks: Masks = {}
+    for layer in LAYERS:
+        names = [f"{layer}.weight", f"{layer}.bias"]
+        scores = [score(network.get_parameter(name)) for name in names]
+        flat = torch.cat([values.flatten(1) for values in scores], dim=1)
+        order = flat.argsort(dim=1, stable=True)[:, : int(sparsity * flat.shape[1])]
+        kept = torch.ones_like(flat).scatter_(1, order, 0.0)
+        parts = kept.split([values[0].numel() for values in scores], dim=1)
+        masks |= {name: part.view_as(values) for name, part, values in zip(names, parts, scores, strict=True)}
+    return masks
+
+
+def together(masks: Sequence[Masks]) -> Masks:
+    """Masks of several members as one."""
+    return {name: torch.cat([one[name] for one in masks]) for name in masks[0]}
+
+
+def adjacency(masks: Mapping[str, Tensor]) -> list[float]:
+    """Of each member, the share of the pairs of neighbouring positions in the first layer that are both left."""
+    first = masks[f"{LAYERS[0]}.weight"]
+    return [float(value) for value in (first[..., 1:] * first[..., :-1]).flatten(1).double().mean(1)]
+
+
+def positions(seed: int, length: int = 40, chunk: int = 5) -> dict[str, NDArray[Any]]:
+    """Of each kind of data, the order in which the positions of a signal are taken; drawn by the seed.
+
+    >>> positions(0)["flipped"][:3].tolist()
+    [39, 38, 37]
+    """
+    random, place = np.random.default_rng([seed, 2]), np.arange(length)
+    return {
+        "fresh": place,
+        "flipped": place[::-1],
+        "shuffled": random.permutation(length),
+        "chunks": random.permutation(place.reshape(-1, chunk)).ravel(),
+    }
+
+
+def figure(table: Table) -> Figure:
+    """Accuracy against sparsity, the transfers, and neighbours in the first layer."""
+    drawn, axes = new_figure("Lottery tickets", 3)
+    pruning, transfer = table.where(part="pruning"), table.where(part="transfer")
+    for mask, color in (("lottery", "C3"), ("random", "C0")):
+        some = pruning.where(mask=mask)
+        sparsities = sorted(some.unique("sparsity"))
+        curve(axes[0], sparsities, some.grid("test_accuracy", "sparsity"), mask, color=color)
+        curve(axes[2], sparsities, some.grid("adjacency", "sparsity"), mask, color=color)
+        known = [(sparsity, value) for (kind, sparsity), value in PAPER.items() if kind == mask]
+        axes[0].plot(*zip(*known, strict=True), "x", color=color)
+    axes[0].plot([], [], "x", color="0.4", label="paper")
+    axes[0].set(xlabel="sparsity", ylabel="test accuracy, %", title="pruning")
+    axes[0].legend()
+    names = [
+        f"{mask}{', new weights' if weights == 'new' else ''}{f', {data}' if data != 'fresh' else ''}"
+        for mask, weights, data in TRANSFERS
+    ]
+    values = [
+        transfer.where(mask=mask, weights=weights, data=data).by_seed("test_accuracy")
+        for mask, weights, data in TRANSFERS
+    ]
+    colors = [{"dense": "0.6", "random": "C0", "lottery": "C3"}[mask] for mask, _, _ in TRANSFERS]
+    means, spreads = [value.mean() for value in values], [value.std(ddof=min(1, len(value) - 1)) for value in values]
+    axes[1].barh(names, means, xerr=spreads, color=colors, height=0.7)
+    axes[1].invert_yaxis()
+    axes[1].set(xlabel="test accuracy, %", title="transfer to a fresh dataset")
+    axes[1].set_xlim(left=max(0.0, min(means) - 15))
+    axes[2].set(xlabel="sparsity", ylabel="neighbours both left", title="first layer", yscale="log")
+    axes[2].legend()
+    return drawn
+
+
+def claims(table: Table) -> list[Claim]:
+    """The verdict: mask against weights first, then the transfers, the masks' neighbours and the pruning curve."""
+    transfer, pruning = table.where(part="transfer"), table.where(part="pruning")
+    of = {
+        (mask, weights, data): transfer.where(mask=mask, weights=weights, data=data).by_seed("test_accuracy")
+        for mask, weights, data in TRANSFERS
+    }
+    dense, random = of["dense", "initial", "fresh"], of["random", "initial", "fresh"]
+    ticket, renewed = of["lottery", "initial", "fresh"], of["lottery", "new", "fresh"]
+    flipped, shuffled = of["lottery", "initial", "flipped"], of["lottery", "initial", "shuffled"]
+    points: dict[str, Any] = {"source": BLOG, "unit": "points"}
+    found = [
+        compare(
+            "mask above weights",
+            "The ticket's mask with new weights beats a random mask with the ticket's weights",
+            renewed - random,
+            least=0.0,
+            literature="67 - 58 = +9",
+            **points,
+        ),
+        compare(
+            "transfer",
+            "On a fresh dataset the ticket reaches 70 %",
+            ticket,
+            least=70 - TOLERANCE,
+            most=70 + TOLERANCE,
+            literature="70 %",
+            source=BLOG,
+            unit="%",
+        ),
+        compare(
+            "ticket above dense",
+            "On a fresh dataset the ticket beats the dense network",
+            ticket - dense,
+            least=0.0,
+            literature="70 - 64 = +6",
+            **points,
+        ),
+        compare(
+            "new weights above dense",
+            "The ticket's mask with new weights beats the dense network",
+            renewed - dense,
+            least=0.0,
+            literature="67 - 64 = +3",
+            **points,
+        ),
+        compare(
+            "flipped as good",
+            "On flipped signals the ticket is as good as on others, within 2 points",
+            flipped - ticket,
+            least=-2.0,
+            most=2.0,
+            literature="about 0",
+            **points,
+        ),
+        compare(
+            "shuffled below dense",
+            "On shuffled signals the ticket is worse than the dense network",
+            shuffled - dense,
+            most=0.0,
+            literature="below 0",
+            **points,
+        ),
+        compare(
+            "random mask",
+            "On a fresh dataset a random mask of that sparsity reaches 58 %",
+            random,
+            least=58 - TOLERANCE,
+            most=58 + TOLERANCE,
+            literature="58 %",
+            source=BLOG,
+            unit="%",
+        ),
+    ]
+    near = {mask: transfer.where(mask=mask, weights="initial", data="fresh").by_seed("adjacency") for mask in _TICKETS}
+    found.append(
+        compare(
+            "neighbours",
+            "In the first layer the ticket keeps 1.66 times as many pairs of neighbours as a random mask",
+            near["lottery"] / near["random"],
+            least=1.33,
+            most=2.0,
+            literature="0.0093 / 0.0056 = 1.66",
+            source=SOURCE,
+        )
+    )
+    for (mask, sparsity), value in PAPER.items():
+        some = pruning.where(mask=mask, sparsity=sparsity)
+        if len(some):
+            found.append(
+                compare(
+                    f"{mask}, {sparsity:.0%}",
+                    f"Test accuracy at {sparsity:.0%} sparsity, {mask} mask",
+                    some.by_seed("test_accuracy"),
+                    least=value - TOLERANCE,
+                    most=value + TOLERANCE,
+                    literature=f"{value:g} %",
+                    source=SOURCE,
+                    unit="%",
+                )
+            )
+    return found
+
+
+_TICKETS = ("lottery", "random")
+
+STUDY = Study(
+    name="lottery",
+    question="Does a lottery ticket owe more to its mask than to its initial weights?",
+    source="Greydanus & Kobak 2024 (arXiv 2011.14439) and its blog post of 2020",
+    full=LotterySettings(),
+    quick=LotterySettings(
+        seeds=2,
+        width=40,
+        sparsities=(0.0, 0.5, 0.8, 0.92),
+        samples=600,
+        steps=60,
+        transfer_steps=60,
+        transfer_batch=100,
+        precision="float32",
+        test_samples=1000,
+    ),
+    units=units,
+    figure=figure,
+    claims=claims,
+    minutes=36,
+)

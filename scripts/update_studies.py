@@ -1,0 +1,92 @@
+#!/usr/bin/env python
+"""Run the studies in full, keep their results in the package, and renew the section of README.md that shows them.
+
+    .venv/bin/python scripts/update_studies.py               # every study
+    .venv/bin/python scripts/update_studies.py pooling       # some
+    .venv/bin/python scripts/update_studies.py --readme-only # verdicts and README.md from the tables that are kept
+
+An interrupted run goes on where it was: what is finished is kept in --work-dir.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mnist1d_hf import plots
+from mnist1d_hf.errors import UserError
+from mnist1d_hf.studies import recorded
+from mnist1d_hf.studies.catalog import STUDIES, find_study
+from mnist1d_hf.studies.output import FIGURE
+from mnist1d_hf.studies.run import Job
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN = "<!-- studies: made by scripts/update_studies.py -->"
+END = "<!-- end of studies -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="studies (default: all)", metavar="NAME")
+    parser.add_argument(
+        "--work-dir", type=Path, default=README.parent / ".runs" / "studies", help="for unfinished runs"
+    )
+    parser.add_argument("--num-proc", type=int, help="processes (default: one for each core)")
+    parser.add_argument("--readme-only", action="store_true", help="run nothing")
+    options = parser.parse_args()
+    for name in options.names or STUDIES:
+        if options.readme_only:
+            renew(name)
+        else:
+            run(name, options.work_dir / name, options.num_proc)
+    update_readme()
+
+
+def run(name: str, folder: Path, num_proc: int | None) -> None:
+    """The full run of a study, and its results in the package."""
+    study, started = find_study(name), time.perf_counter()
+    job = Job(study, study.full, folder, num_proc)
+    columns = (TextColumn(name), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=job.work)
+        job.run(lambda amount: bar.advance(task, amount))
+    place = recorded.RESULTS / name
+    place.mkdir(parents=True, exist_ok=True)
+    for file in recorded.KEPT:
+        shutil.copyfile(folder / file, place / file)
+    print(f"{name}: {job.output.verdict()['headline']} ({time.perf_counter() - started:.0f} s)", flush=True)
+
+
+def renew(name: str) -> None:
+    """Verdict and figure of a recorded run again, from its table."""
+    kept, study = recorded.recorded(name), find_study(name)
+    if kept is not None:
+        table = kept.table()
+        kept.finish(table, study.claims(table), kept.cost())
+        plots.save(study.figure(table), kept.folder / FIGURE)
+        print(f"{name}: {kept.verdict()['headline']}", flush=True)
+
+
+def update_readme() -> None:
+    """Put the section where README.md has its marks."""
+    text = README.read_text(encoding="utf-8")
+    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", flags=re.DOTALL)
+    if not pattern.search(text):
+        raise UserError(f"{README}: expected the marks {BEGIN} and {END}")
+    section = f"{BEGIN}\n{recorded.markdown()}\n{END}"
+    README.write_text(pattern.sub(lambda _: section, text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        print(f"update_studies.py: {error}", file=sys.stderr)
+        sys.exit(2)

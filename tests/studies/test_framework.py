@@ -1,0 +1,404 @@
+"""The frame of all studies: interrupted ones go on, nothing is mixed, damage is named, verdicts follow from tables."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mnist1d_hf.studies import recorded
+from mnist1d_hf.studies.catalog import STUDIES, find_study
+from mnist1d_hf.studies.claims import compare, headline
+from mnist1d_hf.studies.output import Output
+from mnist1d_hf.studies.run import Job, checked_units
+from mnist1d_hf.studies.settings import Settings, choice
+from mnist1d_hf.studies.study import Study, Unit
+from mnist1d_hf.studies.table import Table
+
+
+@dataclasses.dataclass(frozen=True)
+class ToySettings(Settings):
+    slopes: tuple[int, ...] = (1, 2, 3)
+    scale: float = 1.0
+    kind: str = choice("plain", ("plain", "fancy"))
+
+
+def toy_units(settings):
+    return [Unit(f"slope-{slope}", toy_rows, {"settings": settings, "slope": slope}, 10) for slope in settings.slopes]
+
+
+CALLS = []
+
+
+def toy_rows(settings, slope, context):
+    CALLS.append(slope)
+    context.report(4)
+    random = np.random.default_rng(slope)
+    return [
+        {"slope": slope, "seed": seed, "value": settings.scale * slope + 0.1 * random.standard_normal(), "curve": [1.5]}
+        for seed in range(settings.seeds)
+    ]
+
+
+def toy_figure(table):
+    from mnist1d_hf.studies.figures import curve, new_figure
+
+    figure, (axis,) = new_figure("toy", 1)
+    curve(axis, sorted(table.unique("slope")), table.grid("value", "slope"), "values")
+    return figure
+
+
+def toy_claims(table):
+    return [compare("two", "The value at slope 2 is 2", table.where(slope=2).by_seed("value"), least=1.5, most=2.5)]
+
+
+TOY = Study(
+    name="toy",
+    question="Is it linear?",
+    source="nobody",
+    full=ToySettings(),
+    quick=ToySettings(seeds=3),
+    units=toy_units,
+    figure=toy_figure,
+    claims=toy_claims,
+    minutes=3,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_calls():
+    CALLS.clear()
+
+
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_study_leaves_table_figure_and_verdict(tmp_path):
+    told = []
+    found = Job(TOY, TOY.quick, tmp_path / "a", num_proc=1).run(told.append)
+    assert sum(told) == 30
+    assert [row["slope"] for row in found.table] == [1] * 3 + [2] * 3 + [3] * 3
+    assert found.claims[0].outcome == "reproduced"
+    kept = Output(tmp_path / "a")
+    assert kept.table().rows == found.table.rows
+    assert kept.verdict()["headline"] == headline(found.claims)
+    assert kept.manifest()["settings"] == {"seeds": 3, "slopes": [1, 2, 3], "scale": 1.0, "kind": "plain"}
+    assert set(kept.cost()["seconds"]) == {"slope-1", "slope-2", "slope-3"}
+    assert (tmp_path / "a" / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_interrupted_it_goes_on_to_the_same_table(tmp_path):
+    whole = Job(TOY, TOY.quick, tmp_path / "whole", num_proc=1).run()
+    CALLS.clear()
+
+    def stopped(settings, slope, context):
+        if slope == 2:
+            raise KeyboardInterrupt
+        return toy_rows(settings, slope, context)
+
+    broken = dataclasses.replace(
+        TOY, units=lambda settings: [dataclasses.replace(unit, function=stopped) for unit in toy_units(settings)]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        Job(broken, TOY.quick, tmp_path / "parts", num_proc=1).run()
+    assert CALLS == [1]
+    told = []
+    found = Job(TOY, TOY.quick, tmp_path / "parts", num_proc=1).run(told.append)
+    assert CALLS == [1, 2, 3]
+    assert told[0] == 10
+    assert sum(told) == 30
+    assert found.table.rows == whole.table.rows
+    for name in ("table.parquet", "verdict.json", "figure.png"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    Job(TOY, TOY.quick, tmp_path / "parts", num_proc=1).run()
+    assert CALLS == [1, 2, 3]
+
+
+def test_processes_give_the_table_of_one(tmp_path):
+    one = Job(TOY, TOY.quick, tmp_path / "one", num_proc=1).run()
+    told = []
+    two = Job(TOY, TOY.quick, tmp_path / "two", num_proc=2).run(told.append)
+    assert two.table.rows == one.table.rows
+    assert sum(told) == 30
+
+
+def test_killed_in_the_middle_it_goes_on(tmp_path):
+    """SIGKILL of the command after a unit of a real study; what follows gives the table of an undisturbed run."""
+    command = [sys.executable, "-m", "mnist1d_hf.cli", "study", "pooling", "--quick", "--num-proc", "1"]
+    command += ["--set", "samples=200", "--set", "poolings=stride,max"]
+    with subprocess.Popen([*command, "-o", "a"], cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        limit = time.monotonic() + 120
+        while not list((tmp_path / "a" / "units").glob("*.json")):
+            assert process.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not (tmp_path / "a" / "table.parquet").exists()
+    for folder in ("a", "b"):
+        subprocess.run([*command, "-o", folder], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    assert (tmp_path / "a" / "table.parquet").read_bytes() == (tmp_path / "b" / "table.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("study", "settings", "message"),
+    [
+        (dataclasses.replace(TOY, name="other"), TOY.quick, "belongs to the study 'toy'"),
+        (TOY, ToySettings(seeds=4), "belongs to other settings (seeds is 3 there and 4 here)"),
+        (TOY, ToySettings(seeds=3, slopes=(1, 2)), "slopes is 1,2,3 there and 1,2 here"),
+    ],
+)
+def test_nothing_is_mixed(study, settings, message, tmp_path):
+    Job(TOY, TOY.quick, tmp_path, num_proc=1).run()
+    before = files(tmp_path)
+    with pytest.raises(OSError) as caught:
+        Job(study, settings, tmp_path)
+    assert message in str(caught.value)
+    assert files(tmp_path) == before
+
+
+def test_another_version_is_not_mixed_in(tmp_path):
+    Job(TOY, TOY.quick, tmp_path, num_proc=1).run()
+    manifest = json.loads((tmp_path / "study.json").read_text())
+    (tmp_path / "study.json").write_text(json.dumps({**manifest, "version": "0.0.1"}))
+    with pytest.raises(OSError, match=r"another version of this package \(0\.0\.1 there"):
+        Job(TOY, TOY.quick, tmp_path)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(OSError, match="holds other files; choose another --output"):
+        Job(TOY, TOY.quick, tmp_path)
+    with pytest.raises(OSError, match="expected a folder, found a file"):
+        Job(TOY, TOY.quick, tmp_path / "thesis.tex")
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[:-5],
+        lambda data: data.replace(b'"seed": 1', b'"seed": 7'),
+        lambda data: data[:0],
+        lambda data: data[65:],
+    ],
+    ids=["short", "changed", "empty", "headless"],
+)
+def test_a_damaged_unit_is_named_and_the_rest_kept(change, tmp_path):
+    whole = Job(TOY, TOY.quick, tmp_path, num_proc=1).run()
+    damaged = tmp_path / "units" / "slope-2.json"
+    damaged.write_bytes(change(damaged.read_bytes()))
+    before = files(tmp_path)
+    with pytest.raises(OSError, match=r"units/slope-2\.json: damaged .*remove it, and the same command makes it again"):
+        Job(TOY, TOY.quick, tmp_path)
+    assert files(tmp_path) == before
+    CALLS.clear()
+    damaged.unlink()
+    assert Job(TOY, TOY.quick, tmp_path, num_proc=1).run().table.rows == whole.table.rows
+    assert CALLS == [2]
+
+
+def test_a_manifest_without_settings_is_damaged(tmp_path):
+    Job(TOY, TOY.quick, tmp_path, num_proc=1)
+    manifest = json.loads((tmp_path / "study.json").read_text())
+    (tmp_path / "study.json").write_text(json.dumps({**manifest, "settings": 3}))
+    with pytest.raises(OSError, match=r"study\.json: damaged"):
+        Job(TOY, TOY.quick, tmp_path)
+
+
+def test_killed_at_the_very_start_it_goes_on(tmp_path):
+    """What is left then is a draft of study.json."""
+    (tmp_path / ".study.json.0123456789abcdef").touch()
+    Job(TOY, TOY.quick, tmp_path, num_proc=1).run()
+    assert len(Output(tmp_path).table()) == 9
+
+
+@pytest.mark.parametrize("name", ["table.parquet", "verdict.json", "study.json"])
+def test_damaged_results_are_named(name, tmp_path):
+    Job(TOY, TOY.quick, tmp_path, num_proc=1).run()
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-40])
+    kept = Output(tmp_path)
+    with pytest.raises(OSError, match=name):
+        (kept.manifest if name == "study.json" else kept.table)()
+
+
+def test_a_table_of_another_run_is_not_taken(tmp_path):
+    Job(TOY, TOY.quick, tmp_path / "a", num_proc=1).run()
+    Job(TOY, ToySettings(seeds=4), tmp_path / "b", num_proc=1).run()
+    (tmp_path / "a" / "table.parquet").write_bytes((tmp_path / "b" / "table.parquet").read_bytes())
+    with pytest.raises(OSError, match=r"its checksum is not that in verdict\.json"):
+        Output(tmp_path / "a").table()
+
+
+def test_a_process_that_ends_suddenly_is_reported(tmp_path):
+    dying = dataclasses.replace(
+        TOY, units=lambda settings: [dataclasses.replace(unit, function=_die) for unit in toy_units(settings)]
+    )
+    with pytest.raises(OSError, match="a process ended suddenly"):
+        Job(dying, TOY.quick, tmp_path, num_proc=2).run()
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_interrupted_it_does_not_wait_for_its_processes(kind, tmp_path):
+    """Ctrl-C and SIGTERM: units of ten minutes are given up."""
+    slow = dataclasses.replace(
+        TOY, units=lambda settings: [dataclasses.replace(unit, function=_sleep) for unit in toy_units(settings)]
+    )
+    told = []
+
+    def stop(amount):
+        told.append(amount)
+        if sum(told) >= 1:
+            raise kind
+
+    started = time.monotonic()
+    with pytest.raises(kind):
+        Job(slow, TOY.quick, tmp_path, num_proc=2).run(stop)
+    assert time.monotonic() - started < 300
+    assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
+
+
+def _sleep(context, **_):
+    context.report(1)
+    time.sleep(600)
+
+
+def _die(**_):
+    os._exit(1)
+
+
+def test_keys_are_names_of_files():
+    for keys in (["a", "a"], ["../a"], ["a b"], [""]):
+        odd = dataclasses.replace(TOY, units=lambda _, keys=keys: [Unit(key, toy_rows, {}, 1) for key in keys])
+        with pytest.raises(ValueError, match="expected keys of letters and digits"):
+            checked_units(odd, TOY.quick)
+
+
+# Settings
+
+
+def test_settings_are_changed_by_name():
+    changed = ToySettings().changed({"slopes": "4, 5", "scale": "2", "kind": "fancy", "seeds": "1"})
+    assert changed == ToySettings(seeds=1, slopes=(4, 5), scale=2.0, kind="fancy")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sede": "3"}, "unknown setting 'sede': did you mean 'seeds'"),
+        ({"seeds": "0"}, "seeds: expected an integer of at least 1, found 0"),
+        ({"seeds": "many"}, "seeds: expected an integer, found 'many'"),
+        ({"slopes": ""}, "slopes: expected at least one value"),
+        ({"slopes": "1,1"}, "slopes: expected each value once, found 1,1"),
+        ({"scale": "nan"}, "scale: expected a finite number of at least 0, found nan"),
+        ({"scale": "big"}, "scale: expected a number, found 'big'"),
+        ({"kind": "fency"}, "kind: unknown value 'fency': did you mean 'fancy'"),
+    ],
+)
+def test_bad_settings_are_refused(changes, message):
+    with pytest.raises(ValueError) as caught:
+        ToySettings().changed(changes)
+    assert message in str(caught.value)
+
+
+# Claims
+
+
+@pytest.mark.parametrize(
+    ("values", "least", "most", "outcome"),
+    [
+        ([1.0, 1.1, 0.9], 0, None, "reproduced"),
+        ([-1.0, -1.1, -0.9], 0, None, "not reproduced"),
+        ([1.0, -1.1, 0.2], 0, None, "undecided"),
+        ([5.0, 5.1, 4.9], 4, 6, "reproduced"),
+        ([5.0, 5.1, 4.9], 6, 7, "not reproduced"),
+        ([5.0, 5.1, 4.9], 2, 3, "not reproduced"),
+        ([5.0, 5.1, 4.9], 5, 6, "undecided"),
+        ([5.0, 5.1, 4.9], None, 6, "reproduced"),
+        ([1.0], 0, None, "undecided"),
+        ([1.0, float("nan")], 0, None, "undecided"),
+        ([2.0, 2.0], 0, None, "reproduced"),
+    ],
+)
+def test_the_rule(values, least, most, outcome):
+    claim = compare("name", "text", values, least=least, most=most)
+    assert claim.outcome == outcome
+    assert claim.to_dict()["outcome"] == outcome
+    json.dumps(claim.to_dict(), allow_nan=False)
+
+
+def test_the_rule_errs_rarely():
+    """A true mean on the edge of the range is called reproduced in 2.5 % of cases: 2,000 draws of ten normal values,
+    so that more than 3.9 % or fewer than 1.3 % have a probability below 1e-4."""
+    random = np.random.default_rng(0)
+    hits = [compare("a", "b", random.standard_normal(10), least=0).outcome == "reproduced" for _ in range(2000)]
+    assert 0.013 < np.mean(hits) < 0.039
+
+
+# Tables
+
+
+def test_tables_refuse_what_is_not_tidy():
+    with pytest.raises(ValueError, match=r"expected the same columns in all of them, found \['b'\]"):
+        Table([{"a": 1}, {"a": 1, "b": 2}])
+    table = Table([{"seed": 0, "width": 1, "loss": 2.0}, {"seed": 1, "width": 2, "loss": 3.0}])
+    with pytest.raises(ValueError, match="loss: expected one row for each seed and width"):
+        table.grid("loss", "width")
+    with pytest.raises(ValueError, match="expected one row for each seed"):
+        Table([{"seed": 0, "loss": 2.0}] * 2).by_seed("loss")
+
+
+def test_tables_come_back_as_they_were(tmp_path):
+    rows = [{"name": "a", "n": 1, "x": 0.1, "good": True, "curve": [1.0, 2.0]}]
+    table = Table(rows)
+    assert Table.from_bytes(table.to_bytes(), tmp_path).rows == rows
+    assert table.to_bytes() == Table(rows).to_bytes()
+
+
+# What ships
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_says_what_it_is(name):
+    study = find_study(name)
+    module = sys.modules[study.units.__module__]
+    assert study.name == name
+    assert study.question.endswith("?")
+    for word in ("Question:", "Source:", "Protocol:", "Expected:"):
+        assert word in module.__doc__, word
+    assert type(study.full) is type(study.quick)
+    assert study.full.seeds >= 10
+    for settings in (study.full, study.quick):
+        units = checked_units(study, settings)
+        assert all(unit.work > 0 for unit in units)
+    for field in dataclasses.fields(study.full):
+        assert f"{field.name}:" in type(study.full).__doc__ or field.name == "seeds", field.name
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_quick_run_goes_through(name, tmp_path):
+    """In under a minute; the verdict that is kept follows from the table that is kept."""
+    study = find_study(name)
+    started = time.process_time()
+    found = Job(study, study.quick, tmp_path / "out", num_proc=1).run()
+    assert time.process_time() - started < 60
+    assert found.claims
+    kept = Output(tmp_path / "out")
+    again = [claim.to_dict() for claim in study.claims(kept.table())]
+    assert again == kept.verdict()["claims"]
+    assert {row["seed"] for row in found.table} == set(range(study.quick.seeds))
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if recorded.recorded(name)])
+def test_recorded_verdicts_follow_from_their_tables(name):
+    study, kept = find_study(name), recorded.recorded(name)
+    assert kept.manifest()["settings"] == study.full.to_dict()
+    assert set(kept.cost()["seconds"]) == {unit.key for unit in study.units(study.full)}
+    claims = study.claims(kept.table())
+    assert [claim.to_dict() for claim in claims] == kept.verdict()["claims"]
+    assert headline(claims) == kept.verdict()["headline"]

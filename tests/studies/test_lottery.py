@@ -1,0 +1,223 @@
+"""Lottery tickets: masks have the sparsity asked for, rewinding restores the weights, and the verdict follows."""
+
+import numpy as np
+import pytest
+import torch
+
+from mnist1d_hf.studies import lottery
+from mnist1d_hf.studies.lottery import (
+    LAYERS,
+    PAPER,
+    STUDY,
+    TRANSFERS,
+    LotterySettings,
+    adjacency,
+    claims,
+    full_masks,
+    initial_network,
+    positions,
+    random_masked,
+    smallest_masked,
+    together,
+)
+from mnist1d_hf.studies.study import Context
+from mnist1d_hf.studies.table import Table
+from mnist1d_hf.training.stacked import stack
+
+SMALL = LotterySettings(
+    seeds=1,
+    width=20,
+    sparsities=(0.0, 0.3, 0.8, 0.92),
+    samples=300,
+    steps=20,
+    transfer_steps=5,
+    transfer_batch=50,
+    precision="float32",
+    test_samples=100,
+)
+
+
+def layer_vectors(values, layer):
+    """Weights and biases of a layer together: (members, entries)."""
+    return torch.cat([values[f"{layer}.weight"].flatten(1), values[f"{layer}.bias"]], dim=1)
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.5, 0.92, 0.99])
+def test_masks_have_the_sparsity_asked_for(sparsity):
+    networks = [initial_network(SMALL, seed) for seed in range(3)]
+    for masks, members in (
+        (smallest_masked(stack(networks), sparsity), 3),
+        (random_masked(networks[0], sparsity, 5), 1),
+    ):
+        for layer in LAYERS:
+            vector = layer_vectors(masks, layer)
+            assert vector.shape[0] == members
+            assert set(vector.unique().tolist()) <= {0.0, 1.0}
+            assert ((vector == 0).sum(1) == int(sparsity * vector.shape[1])).all()
+
+
+def test_the_smallest_are_masked():
+    network = stack([initial_network(SMALL, seed) for seed in range(2)])
+    masks = smallest_masked(network, 0.6)
+    values = {name: parameter.detach().abs() for name, parameter in network.named_parameters()}
+    for layer in LAYERS:
+        kept, size = layer_vectors(masks, layer), layer_vectors(values, layer)
+        for member in range(2):
+            assert size[member][kept[member] == 0].max() <= size[member][kept[member] == 1].min()
+
+
+def test_random_masks_differ_by_seed_and_come_again():
+    network = initial_network(SMALL, 0)
+    one, same, other = (random_masked(network, 0.5, seed)["output.weight"] for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_rewinding_restores_the_initial_weights_exactly(monkeypatch):
+    """Every training of a seed starts from its initial weights times the mask, and masks only ever grow."""
+    started = []
+
+    class Watched(lottery.Ensemble):
+        def run(self, *arguments, **options):
+            started.append({name: values.detach().clone() for name, values in self.network.named_parameters()})
+            super().run(*arguments, **options)
+
+    monkeypatch.setattr(lottery, "Ensemble", Watched)
+    network = initial_network(SMALL, 0)
+    initial = {name: values.detach().clone()[None] for name, values in network.named_parameters()}
+    tickets, rows = lottery._prune(SMALL, 0, network, Context())
+    assert [row["sparsity"] for row in rows] == list(SMALL.sparsities)
+    for found, masks in zip(started, tickets.values(), strict=True):
+        for name, values in initial.items():
+            assert torch.equal(found[name], values * masks[name])
+    assert all(torch.equal(values[0], dict(network.named_parameters())[name]) for name, values in initial.items())
+    for before, after in zip(list(tickets.values())[:-1], list(tickets.values())[1:], strict=True):
+        for name in before:
+            assert (after[name] <= before[name]).all()
+
+
+def test_a_ticket_is_found_by_training():
+    """Its mask follows the trained weights, not the initial ones."""
+    tickets, _ = lottery._prune(SMALL, 0, initial_network(SMALL, 0), Context())
+    untrained = smallest_masked(stack([initial_network(SMALL, 0)]), 0.3)
+    assert not torch.equal(tickets[0.3]["output.weight"], untrained["output.weight"])
+
+
+def test_a_seed_gives_all_rows_and_counts_its_work():
+    counted = []
+    (unit,) = STUDY.units(SMALL)
+    table = Table(unit.function(**unit.arguments, context=Context("cpu", counted.append)))
+    assert sum(counted) == unit.work
+    assert len(table.where(part="pruning", mask="lottery")) == 4
+    assert len(table.where(part="pruning", mask="random")) == 3
+    transfers = table.where(part="transfer")
+    assert [(row["mask"], row["weights"], row["data"]) for row in transfers] == list(TRANSFERS)
+    chosen = table.where(part="pruning", mask="lottery", sparsity=0.92).rows[0]["adjacency"]
+    assert transfers.where(mask="lottery").unique("adjacency") == [chosen]
+
+
+def test_new_weights_are_new_and_masks_kept():
+    old, new = initial_network(SMALL, 0), initial_network(SMALL, lottery._OTHER_WEIGHTS)
+    assert not torch.equal(old.output.weight, new.output.weight)
+
+
+def test_neighbours():
+    mask = torch.zeros(1, 2, 6)
+    mask[0, 0, 1:4] = 1  # two pairs of ten
+    assert adjacency({"stages.0.linear.weight": mask}) == [pytest.approx(0.2)]
+    network = initial_network(LotterySettings(), 0)
+    random = random_masked(network, 0.92, 0)
+    # 19,500 pairs, each with a probability of 0.0064: five deviations are 0.0029
+    assert adjacency(random)[0] == pytest.approx(0.0064, abs=0.0029)
+    both = together([random, full_masks(network)])
+    assert adjacency(both) == [adjacency(random)[0], 1.0]
+
+
+def test_positions_are_permutations():
+    orders = positions(3)
+    for order in orders.values():
+        assert sorted(order.tolist()) == list(range(40))
+    assert orders["flipped"].tolist() == list(range(39, -1, -1))
+    assert orders["chunks"].tolist() != list(range(40))
+    assert all((np.diff(part) == 1).all() for part in orders["chunks"].reshape(8, 5))
+    assert not np.array_equal(orders["shuffled"], positions(4)["shuffled"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sparsities": "0.1,0.5"}, "sparsities: expected shares that rise from 0 to below 1"),
+        ({"sparsities": "0,0.5,0.4"}, "sparsities: expected shares that rise"),
+        ({"sparsities": "0,0.5,1"}, "sparsities: expected shares that rise"),
+        ({"ticket": "0.925"}, "ticket: expected one of the sparsities above 0, found 0.925"),
+    ],
+)
+def test_bad_settings_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        STUDY.full.changed(changes)
+
+
+# The verdict, on tables made up
+
+USUAL = {
+    ("dense", "initial", "fresh"): 64.0,
+    ("random", "initial", "fresh"): 58.0,
+    ("lottery", "initial", "fresh"): 70.0,
+    ("lottery", "new", "fresh"): 67.0,
+    ("lottery", "initial", "flipped"): 70.0,
+    ("lottery", "initial", "shuffled"): 55.0,
+    ("lottery", "initial", "chunks"): 60.0,
+}
+
+
+def table(changes=None, noise=0.3, ratio=1.66):
+    random, rows = np.random.default_rng(0), []
+
+    def add(part, mask, weights, data, sparsity, accuracy, adjacent):
+        for seed in range(10):
+            rows.append(
+                {
+                    "part": part,
+                    "mask": mask,
+                    "weights": weights,
+                    "data": data,
+                    "sparsity": sparsity,
+                    "seed": seed,
+                    "test_accuracy": accuracy + noise * random.standard_normal(),
+                    "adjacency": adjacent * (1 + 0.01 * random.standard_normal()),
+                }
+            )
+
+    for (mask, weights, data), accuracy in {**USUAL, **(changes or {})}.items():
+        add("transfer", mask, weights, data, 0.92, accuracy, ratio * 0.0056 if mask == "lottery" else 0.0056)
+    for (mask, sparsity), accuracy in PAPER.items():
+        add("pruning", mask, "initial", "same", sparsity, accuracy, 0.0)
+    return Table(rows)
+
+
+def outcomes(**changes):
+    return {claim.name: claim.outcome for claim in claims(table(**changes))}
+
+
+def test_the_papers_values_are_reproduced():
+    assert set(outcomes().values()) == {"reproduced"}
+
+
+def test_a_ticket_that_owes_all_to_its_weights():
+    found = outcomes(changes={("lottery", "new", "fresh"): 55.0})
+    assert found["mask above weights"] == "not reproduced"
+    assert found["new weights above dense"] == "not reproduced"
+    assert found["transfer"] == "reproduced"
+
+
+def test_masks_without_a_spatial_bias():
+    changes = {("lottery", "initial", "shuffled"): 70.0, ("lottery", "initial", "flipped"): 60.0}
+    found = outcomes(changes=changes, ratio=1.0)
+    assert found["shuffled below dense"] == "not reproduced"
+    assert found["flipped as good"] == "not reproduced"
+    assert found["neighbours"] == "not reproduced"
+
+
+def test_scatter_leaves_it_undecided():
+    found = outcomes(changes={("lottery", "new", "fresh"): 56.0}, noise=4)
+    assert found["mask above weights"] == "undecided"

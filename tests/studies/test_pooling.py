@@ -1,0 +1,63 @@
+"""Pooling: the networks are the paper's, and the verdict follows the table."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from mnist1d_hf.studies.pooling import PAPER, POOLINGS, PooledNetwork, claims
+from mnist1d_hf.studies.table import Table
+from mnist1d_hf.training.stacked import stack
+
+PLAIN = {
+    "none": lambda x: x,
+    "stride": lambda x: x,
+    "max": lambda x: functional.max_pool1d(x, 2),
+    "average": lambda x: functional.avg_pool1d(x, 2),
+    "l2": lambda x: functional.lp_pool1d(x, 2, 2),
+}
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_the_networks_are_those_of_the_paper(pooling):
+    network = PooledNetwork(pooling)
+    x = torch.randn(7, 40)
+    first = PLAIN[pooling](torch.relu(network.first(x[:, None])))
+    second = PLAIN[pooling](torch.relu(network.second(first)))
+    torch.testing.assert_close(network(x), network.output(second.flatten(1)), atol=1e-4, rtol=0)
+    assert network.output.in_features == {"none": 800}.get(pooling, 200)
+    both = stack([network, PooledNetwork(pooling)])
+    torch.testing.assert_close(both(x.expand(2, 7, 40))[0], network(x), atol=1e-4, rtol=0)
+    both(x.expand(2, 7, 40)).sum().backward()
+    assert all(bool(parameter.grad.isfinite().all()) for parameter in both.parameters())
+
+
+def table(shift=0.0, noise=0.5, seeds=10):
+    random = np.random.default_rng(0)
+    return Table(
+        [
+            {
+                "pooling": pooling,
+                "samples": samples,
+                "seed": seed,
+                "test_accuracy": value + noise * random.standard_normal() + (shift if pooling in ("max", "l2") else 0),
+            }
+            for (samples, pooling), value in PAPER.items()
+            for seed in range(seeds)
+        ]
+    )
+
+
+def test_the_papers_values_are_reproduced():
+    assert {claim.outcome for claim in claims(table())} == {"reproduced"}
+
+
+def test_other_values_are_not():
+    found = {claim.name: claim.outcome for claim in claims(table(shift=-25))}
+    assert found["pooling helps with few"] == "not reproduced"
+    assert found["max, 1,000"] == "not reproduced"
+    assert found["average, 1,000"] == "reproduced"
+
+
+def test_scattered_ones_are_undecided():
+    assert {claim.outcome for claim in claims(table(noise=40, seeds=3))} == {"undecided"}
