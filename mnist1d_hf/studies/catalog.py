@@ -11,6 +11,7 @@ from mnist1d_hf.studies.study import Study
 STUDIES = {  # name -> module of this package, which has a `STUDY`
     "lottery": "lottery",
     "double-descent": "double_descent",
+    "meta-learning-rate": "meta_learning_rate",
     "pooling": "pooling",
 }
 
