@@ -12,6 +12,7 @@ STUDIES = {  # name -> module of this package, which has a `STUDY`
     "lottery": "lottery",
     "double-descent": "double_descent",
     "meta-learning-rate": "meta_learning_rate",
+    "meta-activation": "meta_activation",
     "pooling": "pooling",
 }
 
