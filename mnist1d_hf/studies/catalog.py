@@ -13,6 +13,7 @@ STUDIES = {  # name -> module of this package, which has a `STUDY`
     "double-descent": "double_descent",
     "meta-learning-rate": "meta_learning_rate",
     "meta-activation": "meta_activation",
+    "self-supervised": "self_supervised",
     "pooling": "pooling",
 }
 
