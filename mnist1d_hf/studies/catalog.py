@@ -12,6 +12,9 @@ STUDIES = {  # name -> module of this package, which has a `STUDY`
     "spatial-prior": "spatial_prior",
     "lottery": "lottery",
     "double-descent": "double_descent",
+    "meta-learning-rate": "meta_learning_rate",
+    "meta-activation": "meta_activation",
+    "self-supervised": "self_supervised",
     "pooling": "pooling",
 }
 

@@ -1,0 +1,104 @@
+"""Meta-learning an activation function: the notebook's run, and a verdict that follows the table."""
+
+import numpy as np
+import pytest
+import torch
+
+from mnist1d_hf.studies.meta_activation import (
+    LEARNED_TAIL,
+    OBJECTIVES,
+    PAPER,
+    PRINTED,
+    START,
+    ActivationSettings,
+    claims,
+    draws,
+    learn,
+)
+from mnist1d_hf.studies.study import Context
+from mnist1d_hf.studies.table import Table
+
+
+def test_the_first_outer_step_is_the_notebooks():
+    settings = ActivationSettings(seeds=1, inner_seeds=1, outer_steps=1, test_samples=100)
+    row = learn(settings, [0], Context())[0]
+    assert row["objectives"] == [pytest.approx(PRINTED[0], abs=1e-3)]
+
+
+def test_random_numbers_are_those_of_the_seed():
+    settings = ActivationSettings(hidden=4, small=3, steps=5, counted=2)
+    one, both = draws(settings, [7], "cpu"), draws(settings, [2, 7], "cpu")
+    for values, others in zip(
+        [*one.small, *one.weights, one.noise], [*both.small, *both.weights, both.noise], strict=True
+    ):
+        torch.testing.assert_close(values[0], others[1], rtol=0, atol=0)
+    assert one.noise.shape == (1, 6, 4)
+    assert one.small_noise.shape == (1, 6, 3)
+    assert float(one.noise.abs().max()) <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"counted": "400"}, "counted: expected at most 301"),
+        ({"batch_size": "300"}, "batch_size: expected a divisor"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        ActivationSettings().changed(changes)
+
+
+def table(kept=9.4, seeds=10, noise=0.3, extrema=2):
+    random = np.random.default_rng(0)
+    form = {2: [0.0, 1.0, 0.0, 1.0], 0: [0.0, 1.0, 2.0, 3.0]}[extrema]
+
+    def row(part, activation, seed, inner_seed, data, accuracy, **more):
+        return {
+            "part": part,
+            "activation": activation,
+            "seed": seed,
+            "inner_seed": inner_seed,
+            "data": data,
+            "objective": 1.0,
+            "mean_loss": 1.0,
+            "test_accuracy": accuracy + noise * random.standard_normal(),
+            "objectives": [],
+            "accuracies": [],
+            "shape": [],
+            **more,
+        }
+
+    rows = []
+    for seed in range(seeds):
+        rows.append(
+            row(
+                "learning",
+                "learned",
+                seed,
+                seed,
+                "paper",
+                LEARNED_TAIL,
+                objectives=[*PRINTED, OBJECTIVES[1]],
+                accuracies=[START, *[LEARNED_TAIL] * 60],
+                shape=form,
+            )
+        )
+        rows += [row("inner", name, seed, seed, "paper", value) for name, value in PAPER.items()]
+        for data in ("paper", "fresh"):
+            new = 1000 + seed
+            known = {**PAPER, "learned": PAPER["relu"] + kept}
+            rows += [row("inner", name, seed, new, data, value) for name, value in known.items()]
+    return Table(rows)
+
+
+def test_the_notebooks_values_are_reproduced():
+    assert {claim.outcome for claim in claims(table())} == {"reproduced"}
+
+
+def test_a_gain_that_is_lost_is_not():
+    found = {claim.name: claim.outcome for claim in claims(table(kept=-2, extrema=0))}
+    assert found["above ReLU, paper"] == "not reproduced"
+    assert found["gain kept, fresh"] == "not reproduced"
+    assert found["two extrema"] == "not reproduced"
+    assert found["ReLU"] == "reproduced"
