@@ -69,7 +69,7 @@ def _run(chosen: Any, settings: Any, folder: str, num_proc: int | None, device: 
     job = Job(chosen, settings, folder, num_proc, device)
     done = len(job.units) - len(job.todo)
     if job.todo:
-        cost = describe_cost(chosen, settings, job.todo, job.workers)
+        cost = describe_cost(chosen, settings, job.todo, job.workers, device)
         kept = f"{done} of {len(job.units)} units are there; " if done else f"{len(job.units)} units; "
         _say(f"{chosen.name}: {chosen.question}\n{kept}cost: {cost}")
     started = time.perf_counter()

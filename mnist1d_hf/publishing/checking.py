@@ -29,6 +29,11 @@ class CheckError(OutputError):
 
 
 def verdict(folder: str | os.PathLike[str], problems: list[str], files: list[str]) -> int:
+    """How many files were checked.
+
+    Raises:
+        CheckError: there are problems; it lists each once.
+    """
     if problems:
         raise CheckError(folder, list(dict.fromkeys(problems)))
     return len(files)
@@ -67,6 +72,11 @@ def _short(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
+    """The value as JSON gives it back: tuples are lists, keys are text.
+
+    >>> plain({1: (2, 3)})
+    {'1': [2, 3]}
+    """
     return json.loads(json.dumps(value))
 
 
@@ -88,8 +98,13 @@ def check_files(place: Path, expected: tuple[str, ...]) -> tuple[list[str], list
 
 
 def load_json(place: Path, name: str, files: list[str]) -> tuple[dict[str, Any] | None, list[str]]:
+    """The object in a JSON file of the folder, and what is wrong with it; None where there is none to be read.
+
+    Args:
+        files: the names that are there; one that is missing has been reported by `check_files`.
+    """
     if name not in files:
-        return None, []  # said already
+        return None, []
     try:
         found = json.loads((place / name).read_text(encoding="utf-8"))
     except ValueError as error:
@@ -98,6 +113,11 @@ def load_json(place: Path, name: str, files: list[str]) -> tuple[dict[str, Any] 
 
 
 def addresses(dataset_id: str) -> tuple[str, ...]:
+    """How texts may refer to a dataset repository: its page, and the path that clients open.
+
+    >>> addresses("me/mnist1d")[1]
+    'hf://datasets/me/mnist1d'
+    """
     return f"https://huggingface.co/datasets/{dataset_id}", f"hf://datasets/{dataset_id}"
 
 

@@ -1,7 +1,7 @@
 """The output directory of a study: whose it is, the units that are done, the table and the verdict.
 
 study.json      the study, its settings, versions, device: made first; another study's directory is refused
-units/KEY.json  rows of a finished unit; its first line is the SHA-256 of the rest
+units/KEY.json  rows of a finished unit; its first line is the SHA-256 of the rest, which names the run that it is of
 table.parquet   all rows
 figure.png
 verdict.json    the claims, and the checksum of the table that they were computed from
@@ -75,7 +75,8 @@ class Output:
 
     def put(self, key: str, rows: Sequence[Row], seconds: float) -> None:
         """Keep the rows of a finished unit."""
-        body = json.dumps({"unit": key, "seconds": round(seconds, 2), "rows": list(rows)}, default=_plain).encode()
+        unit = {"unit": key, "run": self._run(), "seconds": round(seconds, 2), "rows": list(rows)}
+        body = json.dumps(unit, default=_plain).encode()
         self._write(_unit_name(key), hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
     def get(self, key: str) -> tuple[list[dict[str, Any]], float]:
@@ -92,6 +93,8 @@ class Output:
             found = json.loads(body)
             if found["unit"] != key:
                 raise ValueError(f"it is that of {found['unit']}")
+            if found["run"] != self._run():
+                raise ValueError("it is of another run, with other settings")
             return list(found["rows"]), float(found["seconds"])
         except (ValueError, KeyError, TypeError) as error:
             raise OutputError(
@@ -130,6 +133,10 @@ class Output:
     def cost(self) -> dict[str, Any]:
         """The seconds of each unit as they were kept."""
         return self._read_json(COST)
+
+    def _run(self) -> str:
+        """What the units of this directory have in common, and those of no other settings."""
+        return hashlib.sha256(json.dumps(self.manifest(), sort_keys=True).encode()).hexdigest()[:16]
 
     def _read_json(self, name: str) -> dict[str, Any]:
         try:

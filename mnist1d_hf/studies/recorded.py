@@ -22,13 +22,16 @@ def recorded(name: str) -> Output | None:
     return Output(place) if (place / MANIFEST).is_file() else None
 
 
-def describe_cost(study: Study[Any], settings: Settings, units: list[Unit], workers: int) -> str:
+def describe_cost(study: Study[Any], settings: Settings, units: list[Unit], workers: int, device: str = "cpu") -> str:
     """How long these units of a study will take, in words: measured in the recorded run, else estimated.
 
     Args:
         units: those that are left to do.
         workers: processes that do them.
+        device: where; what is known is of a CPU.
     """
+    if device != "cpu":
+        return f"not known on {device}; the bar tells after the first units"
     kept = recorded(study.name)
     if kept is not None and kept.manifest()["settings"] == settings.to_dict():
         cost = kept.cost()

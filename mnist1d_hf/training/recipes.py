@@ -13,7 +13,7 @@ from mnist1d_hf.training.recipe import Recipe
 
 _PAPER = "Greydanus & Kobak 2024 (arXiv 2011.14439), table 1"
 _REVIEW = "review of the paper, dl.reviews, 2020-12-06"
-_RESNET = {"architecture": "resnet", "activation": "silu", "padding_mode": "circular", "dropout": 0.1}
+_RESNET = {"architecture": "resnet", "activation": "silu", "padding_mode": "circular", "pooling": "flatten"}
 
 
 def _papers(architecture: str, reach: float, shuffled: float) -> list[Recipe]:
@@ -100,8 +100,8 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="resnet",
-            network=_RESNET,
-            steps=12_000,
+            network={**_RESNET, "dropout": 0.1},
+            steps=30_000,
             learning_rate=5e-3,
             optimizer="adamw",
             weight_decay=0.05,
@@ -116,7 +116,7 @@ RECIPES: dict[str, Recipe] = {
             name="ceiling",
             network=_RESNET,
             data="stream",
-            steps=12_000,
+            steps=24_000,
             batch_size=256,
             learning_rate=5e-3,
             optimizer="adamw",

@@ -203,6 +203,16 @@ def test_a_damaged_unit_is_named_and_the_rest_kept(change, tmp_path):
     assert CALLS == [2]
 
 
+def test_a_unit_of_other_settings_is_not_taken(tmp_path):
+    """Copied by hand from a run of the same study, it looks whole."""
+    Job(TOY, TOY.quick, tmp_path / "a", num_proc=1).run()
+    Job(TOY, dataclasses.replace(TOY.quick, scale=2.0), tmp_path / "b", num_proc=1).run()
+    unit = tmp_path / "b" / "units" / "slope-2.json"
+    unit.write_bytes((tmp_path / "a" / "units" / "slope-2.json").read_bytes())
+    with pytest.raises(OSError, match=r"units/slope-2\.json: damaged \(it is of another run, with other settings\)"):
+        Job(TOY, dataclasses.replace(TOY.quick, scale=2.0), tmp_path / "b", num_proc=1)
+
+
 def test_a_manifest_without_settings_is_damaged(tmp_path):
     Job(TOY, TOY.quick, tmp_path, num_proc=1)
     manifest = json.loads((tmp_path / "study.json").read_text())
