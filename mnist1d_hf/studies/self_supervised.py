@@ -63,6 +63,7 @@ PAPER = {  # (projector, layer) -> accuracy of a linear classifier
 PIXELS, PIXEL_NEIGHBOURS, NEIGHBOURS = 32.8, 59.6, 74.1
 SOURCE = "Greydanus & Kobak 2024 (arXiv 2011.14439), self-supervised learning, notebook, one run"
 TOLERANCE = 3.0  # percentage points around a published accuracy, which is of one run on one dataset
+PIXEL_TOLERANCE = 0.25  # nothing is random there, but a classifier that is nearly fitted may err on one sample more
 _AT_ONCE = 5  # seeds that are trained side by side
 
 
@@ -342,8 +343,8 @@ def claims(table: Table) -> list[Claim]:
         found += _comparisons(table.where(data=data), data)
     paper = table.where(data="paper")
     for projector, measure, layer, name, value, tolerance in (
-        ("signals", "linear", 0, "signals, linear", PIXELS, 0.1),
-        ("signals", "neighbours", 0, "signals, neighbours", PIXEL_NEIGHBOURS, 0.1),
+        ("signals", "linear", 0, "signals, linear", PIXELS, PIXEL_TOLERANCE),
+        ("signals", "neighbours", 0, "signals, neighbours", PIXEL_NEIGHBOURS, PIXEL_TOLERANCE),
         ("two", "neighbours", 5, "output, neighbours", NEIGHBOURS, TOLERANCE),
         *(
             (kind, "linear", layer, f"{kind}, layer {layer}", value, TOLERANCE)
