@@ -103,6 +103,18 @@ def main() -> None:
     if trainer.is_world_process_zero():
         samples = options.max_steps * options.batch_size * trainer.args.world_size
         print(f"test accuracy {100 * score:.1f} % after {samples:,} samples, {samples / seconds:,.0f} a second")
+    if trainer.args.world_size > 1:
+        leave(trainer)
+
+
+def leave(trainer: Trainer) -> None:
+    """Leave the group of ranks in order, so that none is aborted at its exit.
+
+    The group must not be taken down while one of gloo's threads still waits for the interpreter to give back the last
+    collective: each would wait for the other for ever (pytorch/pytorch#56297).
+    """
+    time.sleep(1)
+    trainer.accelerator.end_training()
 
 
 def parse() -> Any:
