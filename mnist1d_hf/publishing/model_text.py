@@ -93,7 +93,7 @@ def values(facts: ModelFacts) -> dict[str, Any]:
     found, recipe = facts.results, facts.results["recipe"]
     trained_on = found["data"]["configuration"]
     train = found["data"]["sha256"].get("train")
-    checksum = "" if trained_on == "stream" or not train else f" (SHA-256 of `x`: `{train['x']}`)"
+    checksum = "" if train is None else f" (SHA-256 of `x`: `{train['x']}`)"
     return {
         "title": facts.repo_id.partition("/")[2],
         "name": facts.name,

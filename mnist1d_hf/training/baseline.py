@@ -61,7 +61,8 @@ def shipped(run: Run) -> int:
 def results(run: Run, arrays: Arrays, parameters: int) -> dict[str, Any]:
     """All that is known of a run: recipe, data, each seed's row, and what follows from the rows."""
     number = shipped(run)
-    made = {"train": (arrays.x, arrays.label), "test": (arrays.x_test, arrays.label_test)}
+    splits = {"train": (arrays.x, arrays.label), "test": (arrays.x_test, arrays.label_test)}
+    made = {split: rows for split, rows in splits.items() if len(rows[0])}  # the stream has no training split
     return {
         "recipe": run.recipe.to_dict(),
         "parameters": parameters,
