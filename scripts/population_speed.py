@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 
-MEMBERS, STEPS = 100, 200
+MEMBERS, STEPS = 100, 1000
 PLAIN_STEPS = 1500
 NETWORKS = ("mlp", "cnn")
 
