@@ -21,6 +21,7 @@ from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
 from mnist1d_hf.training.batches import Fresh, Rows, Synthetic
 from mnist1d_hf.training.ensemble import seeded
 from mnist1d_hf.training.evaluation import fresh_samples
+from mnist1d_hf.training.losses import cross_entropy
 from mnist1d_hf.training.recipe import Recipe
 from mnist1d_hf.training.stacked import member_state, set_generators, stack
 
@@ -114,10 +115,7 @@ class Population:
         x, label = self.batches.next(self.step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             logits = self.network(x).float()
-        losses = functional.cross_entropy(
-            logits.flatten(0, 1), label.flatten(), reduction="none", label_smoothing=self.recipe.label_smoothing
-        )
-        per_member = losses.view(label.shape).mean(1)
+        per_member = cross_entropy(logits, label, self.recipe.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         per_member.sum().backward()
         self.optimizer.step()
