@@ -29,8 +29,8 @@ def cross_entropy(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tens
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, label: Tensor, smoothing: float) -> Tensor:
-        rows = logits.flatten(0, 1).t().contiguous()
-        rows -= rows.amax(0)
+        rows = logits.flatten(0, 1).t().contiguous()  # may be the logits themselves, which must stay as they are
+        rows = rows - rows.amax(0)
         truth = label.reshape(1, -1)
         aim = rows.gather(0, truth)[0]
         if smoothing:

@@ -33,3 +33,10 @@ def test_a_member_that_diverges_is_seen_and_spoils_no_other():
     loss.sum().backward()
     assert loss.isfinite().tolist() == [True, False, True]
     assert logits.grad[[0, 2]].isfinite().all()
+
+
+def test_the_logits_stay_as_they_are():
+    """Also where they lie in memory as the function wants them, as those of a single sample do."""
+    logits = torch.arange(10.0).view(1, 1, 10)
+    cross_entropy(logits, torch.zeros(1, 1, dtype=torch.long))
+    assert logits.flatten().tolist() == list(range(10))
