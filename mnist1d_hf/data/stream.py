@@ -8,8 +8,12 @@ draw of class, padding and translation all steps are linear, so they are folded 
 
 The correlated noise is white noise under a Gaussian filter with reflecting ends, which the cosine transform (DCT-II)
 diagonalises; frequencies that carry less than a millionth of its variance together are left out. The independent noise
-is drawn on the final grid, with the covariance that subsampling gives it. Whole blocks are computed always, so that the
-shape of a request never changes a bit.
+is drawn on the final grid, with the covariance that subsampling gives it.
+
+The same bits everywhere: whole blocks are computed always, whatever the shape of a request; the one product of matrices
+works on numbers with so few binary digits that it is exact, in whatever order a BLAS library adds; all else is
+arithmetic number by number. What the tables are made from (a cosine, a logarithm) may differ in the last of 53 binary
+digits from one processor or C library to another, and is rounded to 24 or so.
 """
 
 from __future__ import annotations
@@ -29,13 +33,14 @@ from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
 
 Array = NDArray[Any]
 
-VALUES_VERSION = 1  # raised when the values of the stream change
+VALUES_VERSION = 2  # raised when the values of the stream change
 BLOCK = 512  # samples that are always computed together
 MAX_INDEX = 2**60  # indices are below this
 MAX_SEED = 2**63 - 1
 
 _SAMPLES, _ORDER = 0x6D6E6973743164, 0x6F72646572  # second half of Philox's key: what the numbers are for
 _NEGLIGIBLE = 1e-6  # share of the correlated noise's variance that may be left out
+_NORMAL_DIGITS = 20  # binary digits of a normal after the point; before it has three
 _MOST_TABLE = 2**24  # numbers of the table over class, padding and translation; above, rows are made when needed
 
 
@@ -156,7 +161,7 @@ class StreamPlan:
             return np.ascontiguousarray(array / self.deviation, dtype=np.float32)
 
         self._table = None if table is None else self._ready(table)
-        self._smooth = scaled(np.concatenate([self._smooth_left, self._smooth_right], axis=1))
+        self._smooth = _few_digits(np.concatenate([self._smooth_left, self._smooth_right], axis=1) / self.deviation)
         first, first_weight, second, second_weight = self._noise
         terms = _term(first, scaled(first_weight)), _term(second, scaled(second_weight))
         self._white = [term for term in terms if len(term[2])]
@@ -172,7 +177,7 @@ class StreamPlan:
         x = rows.clean
         x *= latents["scale"].astype(np.float32)[:, None]
         length = self.config.final_seq_length
-        smooth = _product(normals[:, : self.num_smooth], self._smooth)
+        smooth = _exact_product(normals[:, : self.num_smooth], self._smooth)
         x += smooth[:, :length] * rows.left
         x += smooth[:, length:] * rows.right
         white = normals[:, self.num_smooth :]
@@ -239,7 +244,7 @@ class StreamPlan:
         return factors[:, left] * (1 - self._after), factors[:, left + 1] * self._after
 
     def _moments(self, codes: Array, table: _Rows | None) -> tuple[float, float]:
-        """Mean and deviation of all numbers of the population, in closed form."""
+        """Mean and deviation of all numbers of the population, in closed form, to single precision."""
         sums = np.zeros((5, self.config.final_seq_length))
         for start in range(0, len(codes), 4096):
             part = slice(start, start + 4096)
@@ -257,7 +262,7 @@ class StreamPlan:
         variance = float(square.mean()) - mean**2
         deviation = float(np.sqrt(variance)) if variance > 0 else 0.0
         check_deviation(deviation)
-        return mean, deviation
+        return float(np.float32(mean)), float(np.float32(deviation))
 
 
 def _independent_factors(left: Array, after: Array, length: int, scale: float) -> tuple[Array, Array, Array, Array]:
@@ -290,14 +295,30 @@ def _term(place: Array, weight: Array) -> tuple[slice, Any, Array]:
     return slice(start, None), source, weight
 
 
-def _product(a: Array, b: Array) -> Array:
-    """`a @ b` in pieces too small for a BLAS library to share among threads, which would change the last bits."""
+def _few_digits(factors: Array) -> Array:
+    """Rounded so that a product with normals is exact in float64: (terms, n) float64.
+
+    The largest sum of products must stay below 2**53 of its units: `_NORMAL_DIGITS` and three digits are a normal's,
+    some are for the number of terms, the others are the factors', 24 of 53 for the usual 41 terms.
+    """
+    largest = float(np.abs(factors).max(initial=0.0))
+    if largest == 0:
+        return factors
+    digits = 53 - (_NORMAL_DIGITS + 3) - int(np.ceil(np.log2(len(factors))))
+    exponent = digits - int(np.frexp(largest)[1])
+    return np.ldexp(np.rint(np.ldexp(factors, exponent)), -exponent)
+
+
+def _exact_product(normals: Array, factors: Array) -> Array:
+    """`normals @ factors` as float32; exact before it is rounded, so that no kernel, thread or order changes a bit.
+
+    In pieces too small for OpenBLAS to wake a second thread for, which beside other processes costs more than it gives.
+    """
     rows = BLOCK
-    while rows * b.size >= 2**18:  # where OpenBLAS starts a second thread
+    while rows > 1 and rows * factors.size >= 2**18:
         rows //= 2
-    if rows < 2:
-        return np.einsum("ij,jk->ik", a, b)
-    return np.matmul(a.reshape(-1, rows, a.shape[1]), b).reshape(len(a), -1)
+    pieces = normals.astype(np.float64).reshape(-1, rows, normals.shape[1])
+    return np.matmul(pieces, factors).astype(np.float32).reshape(len(normals), -1)
 
 
 def _philox(seed: int, purpose: int, counter: int, count: int) -> Array:
@@ -309,11 +330,11 @@ def _philox(seed: int, purpose: int, counter: int, count: int) -> Array:
 
 @functools.lru_cache(maxsize=1)
 def _normal_table() -> Array:
-    """65,536 equally likely values of a normal distribution with variance one, float32."""
+    """65,536 equally likely values of a normal distribution with variance one, float32 of `_NORMAL_DIGITS`."""
     inverse = NormalDist().inv_cdf
     upper = np.array([inverse(0.5 + (number + 0.5) / 65536) for number in range(32768)])
     values = np.concatenate([-upper[::-1], upper])
-    return (values / values.std()).astype(np.float32)
+    return np.ldexp(np.rint(np.ldexp(values / values.std(), _NORMAL_DIGITS)), -_NORMAL_DIGITS).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=16)
