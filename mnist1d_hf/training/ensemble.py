@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist1d_hf.errors import InvalidValueError
+from mnist1d_hf.training.losses import cross_entropy
 from mnist1d_hf.training.stacked import set_generators, stack
 
 M = TypeVar("M", bound=nn.Module)
@@ -139,7 +140,10 @@ class Ensemble:
 
     def losses(self, x: Tensor, label: Tensor) -> Tensor:
         """The loss of each member (members,) on a batch (members, batch, length); to be overridden for other aims."""
-        return sample_losses(self.network(x).float(), label, self.procedure.loss).mean(1)
+        logits = self.network(x).float()
+        if self.procedure.loss == "cross-entropy":
+            return cross_entropy(logits, label)
+        return sample_losses(logits, label, self.procedure.loss).mean(1)
 
     def logits(self, x: Any) -> Tensor:
         """What the networks give for signals (rows, length) or (members, rows, length): (members, rows, classes)."""
