@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mnist1d_hf.training.statistics import summarize
+from mnist1d_hf.training.statistics import summarize, wilson_interval
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 
@@ -24,7 +24,7 @@ class Claim:
         literature: the published value, in words: "73.4 and 72.2 %".
         source: where it was published.
         least, most: the range of the true mean in which the claim holds; None for no bound on that side.
-        mean, low, high: of the measured values, with Student's 95 % interval of the mean.
+        mean, low, high: of the measured values, with the 95 % interval: Student's of a mean, Wilson's of a share.
         n: how many values, one for each seed.
         unit: of the numbers, "%" for example.
     """
@@ -122,6 +122,63 @@ def compare(
         high=summary.high,
         n=summary.n,
         unit=unit,
+    )
+
+
+def compare_published(
+    name: str,
+    text: str,
+    values: Sequence[float] | NDArray[Any],
+    published: float,
+    tolerance: float,
+    *,
+    source: str,
+    unit: str = "",
+    literature: str = "",
+) -> Claim:
+    """A claim that the mean of some measured values is a published number, within a tolerance.
+
+    Args:
+        literature: in words; by default the number.
+
+    >>> claim = compare_published("CNN", "Accuracy", [93.1, 93.4, 92.9], 94, 2, source="the paper", unit="%")
+    >>> claim.literature, claim.range, claim.outcome
+    ('94 %', '92 to 96', 'reproduced')
+    """
+    bounds = {"least": published - tolerance, "most": published + tolerance}
+    literature = literature or f"{published:g} {unit}".strip()
+    return compare(name, text, values, **bounds, literature=literature, source=source, unit=unit)
+
+
+def compare_share(
+    name: str,
+    text: str,
+    holds: Sequence[bool] | NDArray[Any],
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    literature: str = "",
+    source: str = "",
+) -> Claim:
+    """A claim about the percentage of seeds of which something holds.
+
+    >>> compare_share("ends", "More than half of them end", [True] * 9 + [False], least=50).measured
+    '90.0 (59.6 to 98.2)'
+    """
+    n, true = len(holds), sum(bool(value) for value in holds)
+    low, high = wilson_interval(true, n) if n else (math.nan, math.nan)
+    return Claim(
+        name=name,
+        text=text,
+        literature=literature,
+        source=source,
+        least=least,
+        most=most,
+        mean=100 * true / n if n else math.nan,
+        low=100 * low,
+        high=100 * high,
+        n=n,
+        unit="% of the seeds",
     )
 
 

@@ -37,7 +37,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist1d_hf.data.stream import sample
-from mnist1d_hf.studies.claims import Claim, compare
+from mnist1d_hf.studies.claims import Claim, compare, compare_published
 from mnist1d_hf.studies.figures import curve, new_figure
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Context, Study, Unit
@@ -409,18 +409,10 @@ def _published(table: Table) -> list[Claim]:
     for architecture, width, value in (("mlp", 16, 47.2), ("mlp", 47, 54.0), ("cnn", 10, 19.6), ("cnn", 18, 33.8)):
         some = table.where(architecture=architecture, loss="cross-entropy", noise=noise, samples=4000, width=width)
         if len(some):
-            found.append(
-                compare(
-                    f"{architecture.upper()} {width}, noise",
-                    f"Test error of the {architecture.upper()} of width {width} with 15 % label noise, cross-entropy",
-                    some.by_seed("test_error"),
-                    least=value - TOLERANCE,
-                    most=value + TOLERANCE,
-                    literature=f"{value:g} %",
-                    source=PAPER,
-                    unit="%",
-                )
-            )
+            name = f"{architecture.upper()} {width}, noise"
+            text = f"Test error of the {architecture.upper()} of width {width} with 15 % label noise, cross-entropy"
+            values = some.by_seed("test_error")
+            found.append(compare_published(name, text, values, value, TOLERANCE, source=PAPER, unit="%"))
     for share, name, text, least, most, theirs in (
         (noise, "second descent", "With label noise the test error peaks and falls again by 5 points", 5.0, None, 8.5),
         (0.0, "no peak when clean", "Without label noise the test error rises nowhere by 1 point", None, 1.0, 0.0),

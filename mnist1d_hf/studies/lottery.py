@@ -45,7 +45,7 @@ from torch import Tensor, nn
 
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import InvalidValueError
-from mnist1d_hf.studies.claims import Claim, compare
+from mnist1d_hf.studies.claims import Claim, compare, compare_published
 from mnist1d_hf.studies.figures import curve, new_figure
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Context, Study, Unit
@@ -353,15 +353,8 @@ def claims(table: Table) -> list[Claim]:
             literature="67 - 58 = +9",
             **points,
         ),
-        compare(
-            "transfer",
-            "On a fresh dataset the ticket reaches 70 %",
-            ticket,
-            least=70 - TOLERANCE,
-            most=70 + TOLERANCE,
-            literature="70 %",
-            source=BLOG,
-            unit="%",
+        compare_published(
+            "transfer", "On a fresh dataset the ticket reaches 70 %", ticket, 70, TOLERANCE, source=BLOG, unit="%"
         ),
         compare(
             "ticket above dense",
@@ -396,13 +389,12 @@ def claims(table: Table) -> list[Claim]:
             literature="below 0",
             **points,
         ),
-        compare(
+        compare_published(
             "random mask",
             "On a fresh dataset a random mask of that sparsity reaches 58 %",
             random,
-            least=58 - TOLERANCE,
-            most=58 + TOLERANCE,
-            literature="58 %",
+            58,
+            TOLERANCE,
             source=BLOG,
             unit="%",
         ),
@@ -422,18 +414,9 @@ def claims(table: Table) -> list[Claim]:
     for (mask, sparsity), value in PAPER.items():
         some = pruning.where(mask=mask, sparsity=sparsity)
         if len(some):
-            found.append(
-                compare(
-                    f"{mask}, {sparsity:.0%}",
-                    f"Test accuracy at {sparsity:.0%} sparsity, {mask} mask",
-                    some.by_seed("test_accuracy"),
-                    least=value - TOLERANCE,
-                    most=value + TOLERANCE,
-                    literature=f"{value:g} %",
-                    source=SOURCE,
-                    unit="%",
-                )
-            )
+            name, text = f"{mask}, {sparsity:.0%}", f"Test accuracy at {sparsity:.0%} sparsity, {mask} mask"
+            values = some.by_seed("test_accuracy")
+            found.append(compare_published(name, text, values, value, TOLERANCE, source=SOURCE, unit="%"))
     return found
 
 

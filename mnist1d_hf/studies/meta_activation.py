@@ -38,7 +38,7 @@ from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.generator import generate
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import InvalidValueError
-from mnist1d_hf.studies.claims import Claim, compare
+from mnist1d_hf.studies.claims import Claim, compare, compare_published
 from mnist1d_hf.studies.figures import curve, new_figure
 from mnist1d_hf.studies.settings import Settings
 from mnist1d_hf.studies.study import Context, Study, Unit
@@ -434,18 +434,7 @@ def claims(table: Table) -> list[Claim]:
         ("objective, start", "Mean of the last 200 losses before learning", objectives[:, 0], OBJECTIVES[0], 0.05, ""),
         ("objective, end", "Mean of the last 200 losses after learning", objectives[:, -1], OBJECTIVES[1], 0.05, ""),
     ):
-        found.append(
-            compare(
-                name,
-                text,
-                values,
-                least=value - tolerance,
-                most=value + tolerance,
-                literature=f"{value:g} {unit}".strip(),
-                source=SOURCE,
-                unit=unit,
-            )
-        )
+        found.append(compare_published(name, text, values, value, tolerance, source=SOURCE, unit=unit))
     found.append(
         compare(
             "two extrema",
@@ -459,18 +448,8 @@ def claims(table: Table) -> list[Claim]:
     )
     own = table.where(part="inner", data="paper", inner_seed=tuple(learning.unique("seed")))
     for name, value in PAPER.items():
-        found.append(
-            compare(
-                LABELS[name],
-                f"Test accuracy with {LABELS[name]}",
-                own.where(activation=name).by_seed("test_accuracy"),
-                least=value - TOLERANCE,
-                most=value + TOLERANCE,
-                literature=f"{value:g} %",
-                source=FIGURE,
-                unit="%",
-            )
-        )
+        text, values = f"Test accuracy with {LABELS[name]}", own.where(activation=name).by_seed("test_accuracy")
+        found.append(compare_published(LABELS[name], text, values, value, TOLERANCE, source=FIGURE, unit="%"))
     return found
 
 

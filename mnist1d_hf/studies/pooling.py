@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from mnist1d_hf.data.stream import sample
-from mnist1d_hf.studies.claims import Claim, compare
+from mnist1d_hf.studies.claims import Claim, compare, compare_published
 from mnist1d_hf.studies.figures import curve, new_figure
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Context, Study, Unit
@@ -186,17 +186,10 @@ def claims(table: Table) -> list[Claim]:
     for (samples, pooling), value in PAPER.items():
         some = table.where(samples=samples, pooling=pooling)
         if len(some):
+            name, text = LABELS[pooling], f"Test accuracy with {LABELS[pooling]} and {samples:,} training samples"
+            values = some.by_seed("test_accuracy")
             found.append(
-                compare(
-                    f"{LABELS[pooling]}, {samples:,}",
-                    f"Test accuracy with {LABELS[pooling]} and {samples:,} training samples",
-                    some.by_seed("test_accuracy"),
-                    least=value - TOLERANCE,
-                    most=value + TOLERANCE,
-                    literature=f"{value:g} %",
-                    source=SOURCE,
-                    unit="%",
-                )
+                compare_published(f"{name}, {samples:,}", text, values, value, TOLERANCE, source=SOURCE, unit="%")
             )
     return found
 

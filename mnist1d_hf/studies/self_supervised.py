@@ -42,7 +42,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist1d_hf.data.stream import sample
-from mnist1d_hf.studies.claims import Claim, compare
+from mnist1d_hf.studies.claims import Claim, compare, compare_published
 from mnist1d_hf.studies.figures import curve, new_figure
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Context, Study, Unit
@@ -355,18 +355,8 @@ def claims(table: Table) -> list[Claim]:
         if len(some):
             reader = "Linear classifier" if measure == "linear" else "Nearest neighbours"
             place = "the signals" if layer == 0 else f"layer {layer}, {LABELS[projector]}"
-            found.append(
-                compare(
-                    name,
-                    f"{reader} on {place}",
-                    some.by_seed("test_accuracy"),
-                    least=value - tolerance,
-                    most=value + tolerance,
-                    literature=f"{value:g} %",
-                    source=SOURCE,
-                    unit="%",
-                )
-            )
+            text, values = f"{reader} on {place}", some.by_seed("test_accuracy")
+            found.append(compare_published(name, text, values, value, tolerance, source=SOURCE, unit="%"))
     return found
 
 

@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import InvalidValueError
-from mnist1d_hf.studies.claims import Claim, compare
+from mnist1d_hf.studies.claims import Claim, compare, compare_published
 from mnist1d_hf.studies.figures import curve, new_figure
 from mnist1d_hf.studies.settings import Settings
 from mnist1d_hf.studies.study import Context, Study, Unit
@@ -315,12 +315,12 @@ def _claims_of_shuffling(table: Table) -> list[Claim]:
         (high, one), (low, other) = PAPER[network, "normal"], PAPER[network, "shuffled"]
         cost = f"{high - low} points" if high > low else "nothing"
         found.append(
-            compare(
+            compare_published(
                 f"shuffling, {NAMES[network]}",
                 f"Shuffling the points of the signals costs the {NAMES[network]} {cost}",
                 of(network, "normal") - of(network, "shuffled"),
-                least=high - low - one - other,
-                most=high - low + one + other,
+                high - low,
+                one + other,
                 literature=f"{high} - {low} = {high - low}",
                 **points,
             )
@@ -357,12 +357,12 @@ def _claims_of_the_review(table: Table) -> list[Claim]:
         found += _claims_of_augmentation(table, base)
     for kind, (value, spread) in REVIEW.items() if 4000 in sizes else ():
         found.append(
-            compare(
+            compare_published(
                 f"{kind}, 4,000",
                 f"With 4,000 training samples the larger {kind} network reaches {value:g} %",
                 accuracy(table, kind, 4000),
-                least=value - spread,
-                most=value + spread,
+                value,
+                spread,
                 literature=f"{value:g} ± {spread:g} %",
                 source=READER,
                 unit="%",
@@ -408,12 +408,12 @@ def _claims_of_the_paper(table: Table) -> list[Claim]:
     for (network, signals), (value, spread) in PAPER.items():
         shuffled = ", shuffled" if signals == "shuffled" else ""
         found.append(
-            compare(
+            compare_published(
                 f"{NAMES[network]}{shuffled}",
                 f"Test accuracy of the {NAMES[network]}{shuffled}, at the last step",
                 of(network, signals),
-                least=value - spread,
-                most=value + spread,
+                value,
+                spread,
                 literature=f"{value} ± {spread} %",
                 source=SOURCE,
                 unit="%",
