@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import multiprocessing
 import os
+import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 # Memory that was given back stays with the process: numerical work asks for the same sizes again and again, and the
 # system takes long to hand out fresh pages. Read by glibc when a process starts; elsewhere it means nothing.
@@ -68,6 +72,52 @@ def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) 
         initializer(*arguments)
 
 
+def results(
+    pool: Executor, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], timeout: float | None = None
+) -> Iterator[T | None]:
+    """What `function(*task)` gives for each task, in the order in which it comes.
+
+    May be interrupted anywhere by the exception of a signal's handler. `concurrent.futures.wait` and `Future.result`
+    may not: they take locks by code in Python, where an exception can leave them taken, and the pool never shuts down.
+    So a thread, which no handler interrupts, deals with the pool, and a queue written in C is all that is waited for.
+
+    Args:
+        pool: of threads or processes; what it has not begun is cancelled when it shuts down.
+        function, tasks: as in `pool.submit`.
+        timeout: gives None whenever so many seconds have passed without a result.
+
+    Raises:
+        Whatever `function` raises, or BrokenProcessPool.
+    """
+    todo = list(tasks)
+    arrived: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def take(future: Future[T]) -> None:
+        if not future.cancelled():
+            error = future.exception()
+            arrived.put((None, error) if error is not None else (future.result(), None))
+
+    def submit() -> None:
+        try:
+            for task in todo:
+                pool.submit(function, *task).add_done_callback(take)
+        except RuntimeError as error:  # broken; or shut down, and then nobody asks
+            arrived.put((None, error))
+
+    _thread.start_new_thread(submit, ())  # threading's own start() is code in Python, too
+    left = len(todo)
+    while left:
+        try:
+            result, error = arrived.get(timeout=timeout)
+        except queue.Empty:
+            yield None
+            continue
+        if error is not None:
+            raise error
+        left -= 1
+        yield result
+
+
 _counter: Any = None  # of what is done, shared by the processes of a pool
 
 
@@ -93,15 +143,11 @@ def run_counted(
     counter = multiprocessing.get_context("spawn").Value("q", 0)
     told, others = 0, multiprocessing.active_children()
     with process_pool(workers, _share, (counter,), numerical=True) as pool:
-        waiting = {pool.submit(_call_counted, function, task) for task in tasks}
         try:
-            while waiting:
-                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            for _ in results(pool, _call_counted, [(function, task) for task in tasks], timeout=0.2):
                 now = counter.value
                 progress(now - told)
                 told = now
-                for future in done:
-                    future.result()
         except (KeyboardInterrupt, SystemExit):
             for process in set(multiprocessing.active_children()) - set(others):
                 process.terminate()

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -14,7 +13,7 @@ from mnist1d_hf.data.config import check_integer
 from mnist1d_hf.errors import OutputError, UserError
 from mnist1d_hf.export.plan import ShardPlan
 from mnist1d_hf.export.shards import Engine, ensure_shard
-from mnist1d_hf.processes import process_pool
+from mnist1d_hf.processes import process_pool, results
 
 
 def in_this_process(plan: ShardPlan, place: str, numbers: list[int]) -> Iterator[tuple[int, str]]:
@@ -39,11 +38,9 @@ def on_this_machine(num_proc: Any = 1) -> Engine:
     def engine(plan: ShardPlan, place: str, numbers: list[int]) -> Iterator[tuple[int, str]]:
         try:
             with process_pool(min(count, len(numbers))) as pool:
-                waiting = {pool.submit(ensure_shard, plan, place, number) for number in numbers}
-                while waiting:
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        yield future.result()
+                for finished in results(pool, ensure_shard, [(plan, place, number) for number in numbers]):
+                    assert finished is not None  # which is for those who ask for a timeout
+                    yield finished
         except BrokenProcessPool:
             raise OutputError(
                 f"{place}: a process ended suddenly (out of memory?); finished shards are kept, "
