@@ -48,7 +48,7 @@ def main() -> NoReturn:
     """Run the command line. What a person can mend ends in one line and exit code 2; a bug shows its traceback."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that drafts are removed on the way out
     try:
-        result = app(standalone_mode=False)
+        result = app(prog_name="mnist1d-hf", standalone_mode=False)
         code = result if isinstance(result, int) else 0
         if code == _INTERRUPTED:  # newer Typer returns this code where older ones raise Abort
             raise KeyboardInterrupt
