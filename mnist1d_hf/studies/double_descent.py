@@ -20,9 +20,10 @@ label noise, initial weights and order of its own. The test loss is the one that
 Expected: the claims of (b) are about linear models in origin, where each output is a separate least-squares problem;
 whether they hold here is what is asked.
 
-Of each seed and condition, two places are read off, in parameters: the peak, where the test loss is greatest (none if
-that is at an end of the widths); and the threshold, from which on the training set is fit (cross-entropy: no training
-error; squared error: below one hundredth of that of a constant answer), between two widths in the middle.
+Of each seed and condition, two places are read off, in parameters: the peak, where the test loss stands out most from
+what lies on both sides of it (none if that is by less than a twentieth); and the threshold, from which on the training
+set is fit (cross-entropy: no training error; squared error: below one hundredth of that of a constant answer), between
+two widths in the middle. Beside n and n x K, what is not found inside the widths counts as at their end.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ ARCHITECTURES = ("mlp", "cnn")
 CLAIM = "blog post of 2020, repeated by dl.reviews 2020-12-06; no figure of the squared error survives"
 PAPER = "Greydanus & Kobak 2024 (arXiv 2011.14439), double descent, notebook, one run"
 TOLERANCE = 3.0  # percentage points around a published error, which is of one run on one training set
+PROMINENT = 0.05  # share of the test loss by which a peak stands out on both sides
 FITTED = 0.01  # share of the squared error of a constant answer below which the training set counts as fit
 
 
@@ -227,23 +229,34 @@ def _network(condition: Condition, width: int) -> Any:
     return new_network(architecture="mlp", widths=(width,) * 2, residual=False, num_labels=condition.classes)
 
 
-def peaks(table: Table) -> NDArray[Any]:
-    """Of each seed, the number of parameters where its test loss is greatest: float64 (seeds,); nan at the ends.
+def peaks(table: Table, ends: bool = False) -> NDArray[Any]:
+    """Of each seed, the number of parameters at the peak of its test loss: float64 (seeds,); nan if there is none.
+
+    The peak is the width that stands out most: of its rise above the least loss of narrower networks and its fall to
+    the least of wider ones, the smaller is the greatest; and it is at least `PROMINENT` of the loss there.
 
     Args:
         table: of one condition.
+        ends: where there is no peak, the end of the widths at which the loss is greater, instead of nan.
     """
     size, loss = np.array(sorted(table.unique("parameters")), dtype=float), table.grid("test_loss", "parameters")
-    place = np.where(np.isfinite(loss), loss, np.inf).argmax(1)
-    return np.where((place == 0) | (place == len(size) - 1), np.nan, size[place])
+    loss = np.where(np.isfinite(loss), loss, 1e30)
+    rise = loss - np.minimum.accumulate(loss, axis=1)
+    fall = loss - np.minimum.accumulate(loss[:, ::-1], axis=1)[:, ::-1]
+    prominence = np.minimum(rise, fall)
+    place, seed = prominence.argmax(1), np.arange(len(loss))
+    there = prominence[seed, place] >= PROMINENT * np.abs(loss[seed, place])
+    instead = np.where(loss[:, 0] > loss[:, -1], size[0], size[-1]) if ends else np.nan
+    return np.where(there, size[place], instead)
 
 
-def thresholds(table: Table) -> NDArray[Any]:
+def thresholds(table: Table, ends: bool = False) -> NDArray[Any]:
     """Of each seed, the number of parameters from which on the training set is fit: float64 (seeds,); nan if it is
     never, or always. Between two widths it is the geometric mean of theirs.
 
     Args:
         table: of one condition.
+        ends: the last of the widths if it is never, the first if it is always, instead of nan.
     """
     size = np.array(sorted(table.unique("parameters")), dtype=float)
     if table.unique("loss") == ["squared-error"]:
@@ -253,7 +266,10 @@ def thresholds(table: Table) -> NDArray[Any]:
     found = []
     for row in fit:
         place = len(row) - int(np.argmin(row[::-1])) if not row.all() else 0  # behind the last width that does not fit
-        found.append(np.sqrt(size[place - 1] * size[place]) if 0 < place < len(size) else np.nan)
+        if 0 < place < len(size):
+            found.append(np.sqrt(size[place - 1] * size[place]))
+        else:
+            found.append((size[0] if place == 0 else size[-1]) if ends else np.nan)
     return np.array(found)
 
 
@@ -344,7 +360,7 @@ def _places(table: Table, name: str) -> list[Claim]:
                 compare(
                     f"{short}, {NAMES[loss]}, {name}",
                     f"With {NAMES[loss]} the {what} of the {name} is at P = {where} parameters (P / {where} is 1)",
-                    kind(some) / unit,
+                    kind(some, ends=True) / unit,
                     least=0.5,
                     most=2.0,
                     literature=f"P = {where}",
