@@ -201,7 +201,7 @@ def build_table(pairs: int) -> str:  # noqa: ARG001
 def population_table(pairs: int) -> str:
     """Training of many seeds beside a plain loop over them."""
     rows = [population_speed.rows(network, pairs) for network in progress(population_speed.NETWORKS, "populations")]
-    columns = ("training", "member-steps/s", "plain PyTorch loop: steps/s", "ratio")
+    columns = ("training", "member-steps/s", "plain PyTorch loop: steps/s", "ratio", "of single pairs")
     return markdown_table(columns, rows)
 
 

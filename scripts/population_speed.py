@@ -77,15 +77,16 @@ def reading(kind: str, network: str) -> float:
     return float(done.stdout.split()[-1])
 
 
-def rows(network: str, pairs: int) -> tuple[str, str, str, str]:
-    """The table's row of a network; the ratio is the median over pairs in turn."""
+def rows(network: str, pairs: int) -> tuple[str, str, str, str, str]:
+    """The table's row of a network; the ratio is the median over pairs in turn, beside their lowest and highest: one
+    thread of a shared machine may be a quarter faster from one minute to the next, while all of its cores are not."""
     ours, theirs = [], []
     for _ in range(pairs):
         ours.append(reading("population", network))
         theirs.append(reading("plain", network))
-    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     speeds = [f"{statistics.median(speeds):,.0f}" for speeds in (ours, theirs)]
-    return f"{MEMBERS} members of `{network}`", *speeds, f"{ratio:.1f}"
+    return f"{MEMBERS} members of `{network}`", *speeds, f"{statistics.median(ratios):.1f}", f"{min(ratios):.1f} to {max(ratios):.1f}"
 
 
 if __name__ == "__main__":
