@@ -86,7 +86,12 @@ def rows(network: str, pairs: int) -> tuple[str, str, str, str, str]:
         theirs.append(reading("plain", network))
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     speeds = [f"{statistics.median(speeds):,.0f}" for speeds in (ours, theirs)]
-    return f"{MEMBERS} members of `{network}`", *speeds, f"{statistics.median(ratios):.1f}", f"{min(ratios):.1f} to {max(ratios):.1f}"
+    return (
+        f"{MEMBERS} members of `{network}`",
+        *speeds,
+        f"{statistics.median(ratios):.1f}",
+        f"{min(ratios):.1f} to {max(ratios):.1f}",
+    )
 
 
 if __name__ == "__main__":
