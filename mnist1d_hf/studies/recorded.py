@@ -7,6 +7,7 @@ from typing import Any
 
 from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.studies.catalog import STUDIES, find_study
+from mnist1d_hf.studies.claims import NOT_REPRODUCED, UNDECIDED, Claim
 from mnist1d_hf.studies.output import COST, FIGURE, MANIFEST, TABLE, VERDICT, Output
 from mnist1d_hf.studies.settings import Settings
 from mnist1d_hf.studies.study import Study, Unit
@@ -56,18 +57,25 @@ def full_cost(study: Study[Any]) -> str:
 
 def claim_rows(verdict: dict[str, Any]) -> list[tuple[str, ...]]:
     """The claims of a kept verdict as lines of a table with `COLUMNS`."""
-    from mnist1d_hf.studies.claims import Claim
+    return [
+        (claim.name, claim.literature, claim.range, claim.measured, str(claim.n), outcome)
+        for claim, outcome in _claims(verdict)
+    ]
 
-    rows: list[tuple[str, ...]] = []
+
+def _claims(verdict: dict[str, Any]) -> list[tuple[Claim, str]]:
+    """The claims of a kept verdict, each with its outcome."""
+    found = []
     for item in verdict["claims"]:
         numbers = {name: float("nan") if item[name] is None else item[name] for name in ("mean", "low", "high")}
         claim = Claim(**{key: value for key, value in {**item, **numbers}.items() if key != "outcome"})
-        rows.append((claim.name, claim.literature, claim.range, claim.measured, str(claim.n), item["outcome"]))
-    return rows
+        found.append((claim, item["outcome"]))
+    return found
 
 
 def markdown() -> str:
-    """The section of README.md: of each study its question, its verdict in a line, and its figure.
+    """The section of README.md: of each study its question, its verdict in a line, what else is not reproduced, and its
+    figure.
 
     >>> markdown().splitlines()[0]
     '| study | question | full run |'
@@ -81,9 +89,25 @@ def markdown() -> str:
         kept = recorded(study.name)
         if kept is not None:
             figure = f"mnist1d_hf/studies/results/{study.name}/{FIGURE}"
-            line = kept.verdict()["headline"]
-            parts += [f"**{study.name}.** {line}", f"![{study.question}]({figure})"]
+            verdict = kept.verdict()
+            parts.append(f"**{study.name}.** {verdict['headline']}")
+            parts += ["\n".join(lines) for lines in [_further(verdict)] if lines]
+            parts.append(f"![{study.question}]({figure})")
     return "\n\n".join(parts)
+
+
+def _further(verdict: dict[str, Any]) -> list[str]:
+    """Of the claims behind the first one: each that is not reproduced, and the names of those that are undecided."""
+    claims = _claims(verdict)[1:]
+    lines = []
+    for claim, outcome in claims:
+        if outcome == NOT_REPRODUCED:
+            measured = f"{claim.measured} {claim.unit}".strip()
+            lines.append(
+                f"- Not reproduced, *{claim.name}*: {claim.text}. Literature: {claim.literature}; measured: {measured}."
+            )
+    undecided = [claim.name for claim, outcome in claims if outcome == UNDECIDED]
+    return [*lines, f"- Undecided: {'; '.join(undecided)}."] if undecided else lines
 
 
 def _processes(workers: int) -> str:
