@@ -165,21 +165,12 @@ def compare_share(
     >>> compare_share("ends", "More than half of them end", [True] * 9 + [False], least=50).measured
     '90.0 (59.6 to 98.2)'
     """
-    n, true = len(holds), sum(bool(value) for value in holds)
-    low, high = wilson_interval(true, n) if n else (math.nan, math.nan)
-    return Claim(
-        name=name,
-        text=text,
-        literature=literature,
-        source=source,
-        least=least,
-        most=most,
-        mean=100 * true / n if n else math.nan,
-        low=100 * low,
-        high=100 * high,
-        n=n,
-        unit="% of the seeds",
+    each = [100.0 * bool(value) for value in holds]
+    claim = compare(
+        name, text, each, least=least, most=most, literature=literature, source=source, unit="% of the seeds"
     )
+    low, high = wilson_interval(int(sum(each) / 100), len(each))
+    return dataclasses.replace(claim, low=100 * low, high=100 * high)
 
 
 def headline(claims: Sequence[Claim]) -> str:
