@@ -51,6 +51,14 @@ NAMES = {"cross-entropy": "cross-entropy", "squared-error": "squared error"}
 ARCHITECTURES = ("mlp", "cnn")
 CLAIM = "blog post of 2020, repeated by dl.reviews 2020-12-06; no figure of the squared error survives"
 PAPER = "Greydanus & Kobak 2024 (arXiv 2011.14439), double descent, notebook, one run"
+_NOISY_ERRORS = (  # architecture, width, test error in percent with 15 % label noise and cross-entropy: extrema, widest
+    ("mlp", 16, 47.2),
+    ("mlp", 47, 54.0),
+    ("mlp", 300, 45.5),
+    ("cnn", 10, 19.6),
+    ("cnn", 18, 33.8),
+    ("cnn", 100, 27.7),
+)
 TOLERANCE = 3.0  # percentage points around a published error, which is of one run on one training set
 PROMINENT = 0.05  # share of the test loss by which a peak stands out on both sides
 FITTED = 0.01  # share of the squared error of a constant answer below which the training set counts as fit
@@ -78,8 +86,8 @@ class DescentSettings(Settings):
     classes: int = 10
     losses: tuple[str, ...] = choice(LOSSES, LOSSES)
     noise: float = 0.15
-    widths: tuple[int, ...] = (2, 3, 4, 5, 7, 9, 12, 16, 21, 27, 36, 47, 61, 80, 104, 135, 177, 230)
-    channels: tuple[int, ...] = (2, 3, 4, 6, 8, 10, 14, 18, 22, 28, 36, 50)
+    widths: tuple[int, ...] = (2, 3, 4, 5, 7, 9, 12, 16, 21, 27, 36, 47, 61, 80, 104, 135, 177, 230, 300, 370)
+    channels: tuple[int, ...] = (2, 3, 4, 6, 8, 10, 14, 18, 22, 28, 36, 50, 72, 100)
     steps: int = 20000
     few_samples: tuple[int, ...] = (500, 1000, 2000)
     few_classes: tuple[int, ...] = (2, 5)
@@ -422,7 +430,7 @@ def _published(table: Table) -> list[Claim]:
     """The errors of the notebook, and whether there is a peak of the error."""
     noise, n = max(table.unique("noise")), max(table.unique("samples"))
     found = []
-    for architecture, width, value in (("mlp", 16, 47.2), ("mlp", 47, 54.0), ("cnn", 10, 19.6), ("cnn", 18, 33.8)):
+    for architecture, width, value in _NOISY_ERRORS:
         some = table.where(architecture=architecture, loss="cross-entropy", noise=noise, samples=4000, width=width)
         if len(some):
             name = f"{architecture.upper()} {width}, noise"

@@ -335,84 +335,74 @@ def figure(table: Table) -> Figure:
 
 def claims(table: Table) -> list[Claim]:
     """The verdict: mask against weights first, then the transfers, the masks' neighbours and the pruning curve."""
-    transfer, pruning = table.where(part="transfer"), table.where(part="pruning")
-    of = {
-        (mask, weights, data): transfer.where(mask=mask, weights=weights, data=data).by_seed("test_accuracy")
-        for mask, weights, data in TRANSFERS
-    }
-    dense, random = of["dense", "initial", "fresh"], of["random", "initial", "fresh"]
-    ticket, renewed = of["lottery", "initial", "fresh"], of["lottery", "new", "fresh"]
-    flipped, shuffled = of["lottery", "initial", "flipped"], of["lottery", "initial", "shuffled"]
-    points: dict[str, Any] = {"source": BLOG, "unit": "points"}
-    found = [
-        compare(
+    transfer = table.where(part="transfer")
+    return [*_transfers(transfer), _neighbours(transfer), *_curve(table.where(part="pruning"))]
+
+
+def _transfers(table: Table) -> list[Claim]:
+    """What a ticket is worth on a fresh dataset, beside others."""
+
+    def accuracy(mask: str, weights: str = "initial", data: str = "fresh") -> NDArray[Any]:
+        return table.where(mask=mask, weights=weights, data=data).by_seed("test_accuracy")
+
+    dense, random = accuracy("dense"), accuracy("random")
+    ticket, renewed = accuracy("lottery"), accuracy("lottery", weights="new")
+    flipped, shuffled = accuracy("lottery", data="flipped"), accuracy("lottery", data="shuffled")
+
+    def difference(name: str, text: str, values: NDArray[Any], literature: str, **bounds: float) -> Claim:
+        return compare(name, text, values, **bounds, literature=literature, source=BLOG, unit="points")
+
+    def published(name: str, text: str, values: NDArray[Any], value: float) -> Claim:
+        return compare_published(name, text, values, value, TOLERANCE, source=BLOG, unit="%")
+
+    better = "The ticket's mask with new weights beats"
+    as_good = "On flipped signals the ticket is as good as on others, within 2 points"
+    worse = "On shuffled signals the ticket is worse than the dense network"
+    control = "On a fresh dataset a random mask of that sparsity reaches 58 %"
+    return [
+        difference(
             "mask above weights",
-            "The ticket's mask with new weights beats a random mask with the ticket's weights",
+            f"{better} a random mask with the ticket's weights",
             renewed - random,
+            "67 - 58 = +9",
             least=0.0,
-            literature="67 - 58 = +9",
-            **points,
         ),
-        compare_published(
-            "transfer", "On a fresh dataset the ticket reaches 70 %", ticket, 70, TOLERANCE, source=BLOG, unit="%"
-        ),
-        compare(
+        published("transfer", "On a fresh dataset the ticket reaches 70 %", ticket, 70),
+        difference(
             "ticket above dense",
             "On a fresh dataset the ticket beats the dense network",
             ticket - dense,
+            "70 - 64 = +6",
             least=0.0,
-            literature="70 - 64 = +6",
-            **points,
         ),
-        compare(
-            "new weights above dense",
-            "The ticket's mask with new weights beats the dense network",
-            renewed - dense,
-            least=0.0,
-            literature="67 - 64 = +3",
-            **points,
+        difference(
+            "new weights above dense", f"{better} the dense network", renewed - dense, "67 - 64 = +3", least=0.0
         ),
-        compare(
-            "flipped as good",
-            "On flipped signals the ticket is as good as on others, within 2 points",
-            flipped - ticket,
-            least=-2.0,
-            most=2.0,
-            literature="about 0",
-            **points,
-        ),
-        compare(
-            "shuffled below dense",
-            "On shuffled signals the ticket is worse than the dense network",
-            shuffled - dense,
-            most=0.0,
-            literature="below 0",
-            **points,
-        ),
-        compare_published(
-            "random mask",
-            "On a fresh dataset a random mask of that sparsity reaches 58 %",
-            random,
-            58,
-            TOLERANCE,
-            source=BLOG,
-            unit="%",
-        ),
+        difference("flipped as good", as_good, flipped - ticket, "about 0", least=-2.0, most=2.0),
+        difference("shuffled below dense", worse, shuffled - dense, "below 0", most=0.0),
+        published("random mask", control, random, 58),
     ]
-    near = {mask: transfer.where(mask=mask, weights="initial", data="fresh").by_seed("adjacency") for mask in _TICKETS}
-    found.append(
-        compare(
-            "neighbours",
-            "In the first layer the ticket keeps 1.66 times as many pairs of neighbours as a random mask",
-            near["lottery"] / near["random"],
-            least=1.33,
-            most=2.0,
-            literature="0.0093 / 0.0056 = 1.66",
-            source=SOURCE,
-        )
+
+
+def _neighbours(table: Table) -> Claim:
+    """Pairs of neighbours that are left in the first layer, by the ticket and by a random mask."""
+    near = {mask: table.where(mask=mask, weights="initial", data="fresh").by_seed("adjacency") for mask in _TICKETS}
+    return compare(
+        "neighbours",
+        "In the first layer the ticket keeps 1.66 times as many pairs of neighbours as a random mask",
+        near["lottery"] / near["random"],
+        least=1.33,
+        most=2.0,
+        literature="0.0093 / 0.0056 = 1.66",
+        source=SOURCE,
     )
+
+
+def _curve(table: Table) -> list[Claim]:
+    """The published accuracies while pruning."""
+    found = []
     for (mask, sparsity), value in PAPER.items():
-        some = pruning.where(mask=mask, sparsity=sparsity)
+        some = table.where(mask=mask, sparsity=sparsity)
         if len(some):
             name, text = f"{mask}, {sparsity:.0%}", f"Test accuracy at {sparsity:.0%} sparsity, {mask} mask"
             values = some.by_seed("test_accuracy")
