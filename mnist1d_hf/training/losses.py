@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def cross_entropy(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -42,6 +43,7 @@ class _CrossEntropy(torch.autograd.Function):
         return (total.log() - aim).view(label.shape).mean(1)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]  # a second derivative would be wrong: an error instead
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         powers, total, truth = ctx.saved_tensors
         members, batch, classes = ctx.shape

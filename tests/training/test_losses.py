@@ -40,3 +40,12 @@ def test_the_logits_stay_as_they_are():
     logits = torch.arange(10.0).view(1, 1, 10)
     cross_entropy(logits, torch.zeros(1, 1, dtype=torch.long))
     assert logits.flatten().tolist() == list(range(10))
+
+
+def test_there_is_no_wrong_second_derivative():
+    """Unrolled optimisation needs one, and must be told that it is not to be had here."""
+    logits = torch.zeros(1, 2, 3, requires_grad=True)
+    loss = cross_entropy(logits, torch.zeros(1, 2, dtype=torch.long)).sum()
+    (gradient,) = torch.autograd.grad(loss, logits, create_graph=True)
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        gradient.square().sum().backward()
