@@ -50,9 +50,13 @@ def describe_cost(study: Study[Any], settings: Settings, units: list[Unit], work
 def full_cost(study: Study[Any]) -> str:
     """What the full run takes, in words."""
     kept = recorded(study.name)
-    if kept is not None:
-        return f"{_duration(sum(kept.cost()['seconds'].values()))} of one core"
-    return f"estimated: {_duration(60 * study.minutes)} of one core"
+    return f"{'' if kept is not None else 'estimated: '}{_duration(full_seconds(study))} of one core"
+
+
+def full_seconds(study: Study[Any]) -> float:
+    """What the full run takes of one core: recorded, else estimated."""
+    kept = recorded(study.name)
+    return sum(kept.cost()["seconds"].values()) if kept is not None else 60 * study.minutes
 
 
 def claim_rows(verdict: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -84,7 +88,8 @@ def markdown() -> str:
     table = markdown_table(
         ("study", "question", "full run"), [(study.name, study.question, full_cost(study)) for study in studies]
     )
-    parts = [table]
+    total = sum(full_seconds(study) for study in studies)
+    parts = [table, f"All together: {_duration(total)} of one core, {_duration(total / 2)} on two."]
     for study in studies:
         kept = recorded(study.name)
         if kept is not None:

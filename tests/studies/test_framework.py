@@ -412,3 +412,7 @@ def test_recorded_verdicts_follow_from_their_tables(name):
     claims = study.claims(kept.table())
     assert [claim.to_dict() for claim in claims] == kept.verdict()["claims"]
     assert headline(claims) == kept.verdict()["headline"]
+
+
+def test_all_studies_together_take_three_hours_on_two_cores():
+    assert sum(recorded.full_seconds(find_study(name)) for name in STUDIES) <= 2 * 3 * 3600
