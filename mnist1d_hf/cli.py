@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +23,7 @@ from mnist1d_hf.export.folder import verify_folder
 from mnist1d_hf.export.plan import ShardPlan
 from mnist1d_hf.export.shards import Engine, build_shards, rebuild_damaged
 from mnist1d_hf.export.whole import export
-from mnist1d_hf.terminal import console, print_table, progress
+from mnist1d_hf.terminal import console, print_table, progress, run_main
 
 # Typer brings its own copy of click from 0.25 on: the classes are reached through the one it exports.
 _UsageError: Any = typer.BadParameter.__base__
@@ -46,40 +44,34 @@ _INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Run the command line. What a person can mend ends in one line and exit code 2; a bug shows its traceback."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that drafts are removed on the way out
+    run_main("mnist1d-hf", _run)
+
+
+def _run() -> int:
+    """The command of `sys.argv`; its exit code."""
     try:
         result = app(prog_name="mnist1d-hf", standalone_mode=False)
-        code = result if isinstance(result, int) else 0
-        if code == _INTERRUPTED:  # newer Typer returns this code where older ones raise Abort
-            raise KeyboardInterrupt
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     except _ClickException as error:
         context = getattr(error, "ctx", None)
-        message = error.format_message()
-        hint = f"; see {context.command_path} --help" if context else ""
-        code = _fail(message, hint) if message else 2  # no message: the help was asked for by giving no command
-    except (UserError, OSError, datasets.exceptions.DatasetsError) as error:
-        code = _fail(_one_line(error))
-    except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted; nothing half-written was kept", code=_INTERRUPTED)
-    sys.exit(code)
+        message = error.format_message().rstrip(".")
+        if not message:  # the help was asked for by giving no command
+            return 2
+        raise UserError(f"{message}; see {context.command_path} --help" if context else message) from None
+    except datasets.exceptions.DatasetsError as error:
+        raise _cause(error) from None
+    if result == _INTERRUPTED:  # newer Typer returns this code where older ones raise Abort
+        raise KeyboardInterrupt
+    return result if isinstance(result, int) else 0
 
 
-def _fail(message: str, hint: str = "", code: int = 2) -> int:
-    print(f"mnist1d-hf: {message.rstrip('.')}{hint}", file=sys.stderr)
-    return code
-
-
-def _one_line(error: BaseException) -> str:
-    """The message of the first cause that a person can act upon."""
+def _cause(error: BaseException) -> BaseException:
+    """The first cause that a person can act upon, if there is one."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, (UserError, OSError)):
         cause = cause.__cause__ or cause.__context__
-    if cause is None:
-        raise error
-    if isinstance(cause, OSError) and not isinstance(cause, UserError):
-        where = f"{cause.filename}: " if cause.filename else ""
-        return f"{where}{cause.strerror or cause}; choose another place or make room"
-    return " ".join(str(cause).split())
+    return cause or error
 
 
 Config = Annotated[str, typer.Option("--config", "-c", help=f"Configuration: {', '.join(CONFIGURATIONS)}.")]

@@ -1,9 +1,12 @@
-"""What the command line prints with: tables and progress bars."""
+"""What the command line and the scripts have in common: how they end, tables, progress bars."""
 
 from __future__ import annotations
 
 import contextlib
+import signal
+import sys
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 from rich import box
 from rich.console import Console
@@ -19,8 +22,40 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from mnist1d_hf.errors import UserError
+
 console = Console()
 messages = Console(stderr=True)
+
+
+def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
+    """Call the main function of a command or script and end the process. What a person can mend ends in one line and
+    exit code 2, an interrupt in one line and 130; a bug shows its traceback.
+
+    Args:
+        name: what the line begins with.
+        main: its result is the exit code; None for 0.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that drafts are removed on the way out
+    try:
+        code = main() or 0
+    except (UserError, OSError) as error:
+        code = _fail(name, _one_line(error), 2)
+    except KeyboardInterrupt:
+        code = _fail(name, "interrupted; nothing half-written was kept", 130)
+    sys.exit(code)
+
+
+def _fail(name: str, message: str, code: int) -> int:
+    print(f"{name}: {message}", file=sys.stderr)
+    return code
+
+
+def _one_line(error: UserError | OSError) -> str:
+    if isinstance(error, OSError) and not isinstance(error, UserError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}; choose another place or make room"
+    return " ".join(str(error).split())
 
 
 class _RateColumn(ProgressColumn):

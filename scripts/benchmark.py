@@ -41,6 +41,7 @@ import mnist1d_hf
 from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.data.schema import Mnist1dBuilderConfig
 from mnist1d_hf.export.whole import export
+from mnist1d_hf.terminal import run_main
 
 T = TypeVar("T")
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -308,4 +309,4 @@ def _lines(path: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run_main("benchmark.py", main)

@@ -10,14 +10,13 @@ An interrupted run goes on where it was: what is finished is kept in --work-dir.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mnist1d_hf.errors import UserError
+from mnist1d_hf.terminal import run_main
 from mnist1d_hf.training.baseline import write_baseline
 from mnist1d_hf.training.data import load_arrays
 from mnist1d_hf.training.recipes import RECIPES, find_recipe
@@ -54,8 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"train_baselines.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_main("train_baselines.py", main)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mnist1d_hf.publishing.layout import BASELINES, CARD, FIGURES
 from mnist1d_hf.publishing.staging import stage_dataset
+from mnist1d_hf.terminal import run_main
 
 TARGET = Path(__file__).resolve().parents[1] / "dataset_card"
 
@@ -28,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main("update_dataset_card.py", main)

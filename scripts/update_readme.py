@@ -13,6 +13,8 @@ from pathlib import Path
 
 from mnist1d_hf import plots
 from mnist1d_hf.data import describe
+from mnist1d_hf.errors import UserError
+from mnist1d_hf.terminal import run_main
 from mnist1d_hf.training import tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,9 +37,9 @@ def replaced(text: str, start: str, table: str) -> str:
     before, found, rest = text.partition(start)
     _, ended, after = rest.partition(END)
     if not (found and ended):
-        raise SystemExit(f"README.md: expected {start} and {END} after it, found one or none; put them back")
+        raise UserError(f"README.md: expected {start} and {END} after it, found one or none; put them back")
     return f"{before}{start}\n{table}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    main()
+    run_main("update_readme.py", main)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from mnist1d_hf.studies import recorded
 from mnist1d_hf.studies.catalog import STUDIES, find_study
 from mnist1d_hf.studies.output import FIGURE
 from mnist1d_hf.studies.run import Job
+from mnist1d_hf.terminal import run_main
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN = "<!-- studies: made by scripts/update_studies.py -->"
@@ -85,8 +85,4 @@ def update_readme() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"update_studies.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_main("update_studies.py", main)

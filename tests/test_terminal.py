@@ -1,0 +1,82 @@
+"""How commands and scripts end: what a person can mend in one line, a bug with its traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnist1d_hf.errors import InvalidValueError, OutputError
+from mnist1d_hf.terminal import run_main
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InvalidValueError("seeds: expected 3,\nfound 2"), 2, "name: seeds: expected 3, found 2"),
+        (OutputError("a: damaged"), 2, "name: a: damaged"),
+        (FileNotFoundError(2, "No such file", "b"), 2, "name: b: No such file; choose another place or make room"),
+        (KeyboardInterrupt(), 130, "name: interrupted; nothing half-written was kept"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_can_be_mended_is_one_line(error, code, line, capsys):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run_main("name", main)
+    assert ended.value.code == code
+    assert capsys.readouterr() == ("", line + "\n")
+
+
+def test_a_bug_is_not_hidden():
+    def main():
+        try:
+            raise FileNotFoundError(2, "No such file", "b")
+        except OSError:
+            return {}["key"]
+
+    with pytest.raises(KeyError):
+        run_main("name", main)
+
+
+@pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (3, 3)])
+def test_the_result_is_the_code(result, code, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_main("name", lambda: result)
+    assert ended.value.code == code
+    assert capsys.readouterr() == ("", "")
+
+
+def test_it_can_be_ended():
+    with pytest.raises(SystemExit) as ended:
+        run_main("name", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert ended.value.code == 143
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("update_studies.py", "unknown study 'poling': did you mean 'pooling'?"),
+        ("train_baselines.py", "unknown recipe 'poling'"),
+    ],
+)
+def test_scripts_refuse_in_one_line(script, message, tmp_path):
+    command = [sys.executable, SCRIPTS / script, "--work-dir", tmp_path / "runs", "poling"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{script}: {message}")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
