@@ -490,5 +490,5 @@ STUDY = Study(
     units=units,
     figure=figure,
     claims=claims,
-    minutes=98,
+    minutes=150,
 )
