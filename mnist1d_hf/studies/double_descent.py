@@ -332,7 +332,9 @@ def _draw_places(axis: Any, table: Table) -> None:
     axis.axhline(1, color="0.5", linestyle=":", linewidth=1, label="P = n")
     axis.set(xscale="log", yscale="log", xlabel="n K", ylabel="P / n", title="where peaks and thresholds are\n")
     axis.set_xlim(min(products) / 1.5, max(products) * 1.5)
-    axis.legend(fontsize=7)
+    axis.set_xticks(products, [f"{product:,}" for product in products])
+    axis.set_xticks([], minor=True)
+    axis.legend(fontsize=7, loc="lower right")
 
 
 def _by_condition(table: Table) -> list[Table]:
