@@ -404,7 +404,7 @@ def test_every_quick_run_goes_through(name, tmp_path):
     assert {row["seed"] for row in found.table} == set(range(study.quick.seeds))
 
 
-@pytest.mark.parametrize("name", [name for name in STUDIES if recorded.recorded(name)])
+@pytest.mark.parametrize("name", STUDIES)
 def test_recorded_verdicts_follow_from_their_tables(name):
     study, kept = find_study(name), recorded.recorded(name)
     assert kept.manifest()["settings"] == study.full.to_dict()
