@@ -334,7 +334,7 @@ def _draw_places(axis: Any, table: Table) -> None:
     axis.set_xlim(min(products) / 1.5, max(products) * 1.5)
     axis.set_xticks(products, [f"{product:,}" for product in products])
     axis.set_xticks([], minor=True)
-    axis.legend(fontsize=7, loc="upper left")
+    axis.legend(fontsize=7, loc="center right", bbox_to_anchor=(1, 0.59))  # between the two groups
 
 
 def _by_condition(table: Table) -> list[Table]:
