@@ -23,7 +23,7 @@ from mnist1d_hf.export.folder import verify_folder
 from mnist1d_hf.export.plan import ShardPlan
 from mnist1d_hf.export.shards import Engine, build_shards, rebuild_damaged
 from mnist1d_hf.export.whole import export
-from mnist1d_hf.terminal import console, print_table, progress, run_main
+from mnist1d_hf.terminal import INTERRUPTED, console, print_table, progress, run_main
 
 # Typer brings its own copy of click from 0.25 on: the classes are reached through the one it exports.
 _UsageError: Any = typer.BadParameter.__base__
@@ -37,9 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: boxes cut long option names off on 80 columns
 )
-
-
-_INTERRUPTED = 130
 
 
 def main() -> NoReturn:
@@ -61,7 +58,7 @@ def _run() -> int:
         raise UserError(f"{message}; see {context.command_path} --help" if context else message) from None
     except datasets.exceptions.DatasetsError as error:
         raise _cause(error) from None
-    if result == _INTERRUPTED:  # newer Typer returns this code where older ones raise Abort
+    if result == INTERRUPTED:  # newer Typer returns this code where older ones raise Abort
         raise KeyboardInterrupt
     return result if isinstance(result, int) else 0
 

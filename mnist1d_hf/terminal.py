@@ -24,6 +24,8 @@ from rich.text import Text
 
 from mnist1d_hf.errors import UserError
 
+INTERRUPTED = 130  # exit code
+
 console = Console()
 messages = Console(stderr=True)
 
@@ -42,12 +44,12 @@ def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
     except (UserError, OSError) as error:
         code = _fail(name, _one_line(error), 2)
     except KeyboardInterrupt:
-        code = _fail(name, "interrupted; nothing half-written was kept", 130)
+        code = _fail(name, "interrupted; nothing half-written was kept", INTERRUPTED)
     sys.exit(code)
 
 
 def _fail(name: str, message: str, code: int) -> int:
-    print(f"{name}: {message}", file=sys.stderr)
+    print(f"{name}: {message.rstrip('.')}", file=sys.stderr)
     return code
 
 

@@ -34,6 +34,7 @@ from typing import TypeVar
 import numpy as np
 import population_speed
 import torch.utils.data
+from readme import put_section
 from rich.console import Console
 from rich.progress import track
 
@@ -44,7 +45,6 @@ from mnist1d_hf.export.whole import export
 from mnist1d_hf.terminal import run_main
 
 T = TypeVar("T")
-README = Path(__file__).resolve().parents[1] / "README.md"
 START, END = "<!-- benchmark: made by scripts/benchmark.py --update-readme -->", "<!-- end of benchmark -->"
 CASES: list[dict[str, object]] = [
     {},
@@ -68,9 +68,7 @@ def main() -> None:
     text = "\n\n".join([machine(), *(table(options.pairs) for table in tables)])
     print(text)
     if options.update_readme:
-        before, rest = README.read_text(encoding="utf-8").split(START)
-        after = rest.split(END)[1]
-        README.write_text(f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8")
+        put_section(START, END, text)
 
 
 def machine() -> str:

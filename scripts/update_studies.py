@@ -11,23 +11,21 @@ An interrupted run goes on where it was: what is finished is kept in --work-dir.
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import time
 from pathlib import Path
 
+from readme import README, put_section
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mnist1d_hf import plots
-from mnist1d_hf.errors import UserError
 from mnist1d_hf.studies import recorded
 from mnist1d_hf.studies.catalog import STUDIES, find_study
 from mnist1d_hf.studies.output import FIGURE
 from mnist1d_hf.studies.run import Job
 from mnist1d_hf.terminal import run_main
 
-README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN = "<!-- studies: made by scripts/update_studies.py -->"
 END = "<!-- end of studies -->"
 
@@ -46,7 +44,7 @@ def main() -> None:
             renew(name)
         else:
             run(name, options.work_dir / name, options.num_proc)
-    update_readme()
+    put_section(BEGIN, END, recorded.markdown())
 
 
 def run(name: str, folder: Path, num_proc: int | None) -> None:
@@ -72,16 +70,6 @@ def renew(name: str) -> None:
         kept.finish(table, study.claims(table), kept.cost())
         plots.save(study.figure(table), kept.folder / FIGURE)
         print(f"{name}: {kept.verdict()['headline']}", flush=True)
-
-
-def update_readme() -> None:
-    """Put the section where README.md has its marks."""
-    text = README.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", flags=re.DOTALL)
-    if not pattern.search(text):
-        raise UserError(f"{README}: expected the marks {BEGIN} and {END}")
-    section = f"{BEGIN}\n{recorded.markdown()}\n{END}"
-    README.write_text(pattern.sub(lambda _: section, text), encoding="utf-8")
 
 
 if __name__ == "__main__":
