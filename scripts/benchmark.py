@@ -39,10 +39,10 @@ from rich.console import Console
 from rich.progress import track
 
 import mnist1d_hf
+from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.data.schema import Mnist1dBuilderConfig
 from mnist1d_hf.export.whole import export
-from mnist1d_hf.terminal import run_main
 
 T = TypeVar("T")
 START, END = "<!-- benchmark: made by scripts/benchmark.py --update-readme -->", "<!-- end of benchmark -->"

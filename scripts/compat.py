@@ -29,7 +29,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mnist1d_hf.terminal import print_table
+from mnist1d_hf.cli.terminal import print_table
 from tests.hub.client import client_environment
 from tests.hub.server import HubServer
 

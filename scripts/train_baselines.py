@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mnist1d_hf.terminal import run_main
+from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.training.baseline import write_baseline
 from mnist1d_hf.training.data import load_arrays
 from mnist1d_hf.training.recipes import RECIPES, find_recipe

@@ -8,9 +8,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.publishing.layout import BASELINES, CARD, FIGURES
 from mnist1d_hf.publishing.staging import stage_dataset
-from mnist1d_hf.terminal import run_main
 
 TARGET = Path(__file__).resolve().parents[1] / "dataset_card"
 

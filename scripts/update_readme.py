@@ -14,8 +14,8 @@ from pathlib import Path
 from readme import put_section
 
 from mnist1d_hf import plots
+from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.data import describe
-from mnist1d_hf.terminal import run_main
 from mnist1d_hf.training import tables
 
 ROOT = Path(__file__).resolve().parents[1]

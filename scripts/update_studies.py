@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mnist1d_hf import plots
+from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.studies import recorded
 from mnist1d_hf.studies.catalog import STUDIES, find_study
 from mnist1d_hf.studies.output import FIGURE
 from mnist1d_hf.studies.run import Job
-from mnist1d_hf.terminal import run_main
 
 BEGIN = "<!-- studies: made by scripts/update_studies.py -->"
 END = "<!-- end of studies -->"

@@ -1,6 +1,7 @@
 """No network but loopback, no token, no cache in the home directory: set before anything is imported."""
 
 import os
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -14,6 +15,10 @@ os.environ.update(HF_HOME=_HOME.name, HF_HUB_OFFLINE="1", XDG_CACHE_HOME=_HOME.n
 import datasets
 import pytest
 from hypothesis import settings
+
+# A shell starts its background jobs with SIGINT ignored, and children inherit that: the tests that interrupt a process
+# would wait for ever. With a handler here, children start as they do in a terminal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("mnist1d", deadline=None, derandomize=True, database=None)
 settings.load_profile("mnist1d")

@@ -69,7 +69,7 @@ ROOMS = {  # what each may not import
     "models": ("mnist1d_hf.data", "mnist1d_hf.training", "mnist1d_hf.export", *TOP),
     "export": (*LIBRARIES, "mnist1d_hf.models", "mnist1d_hf.training", *TOP),
     "training": ("mnist1d_hf.export", "mnist1d_hf.plots", *TOP),
-    "studies": ("mnist1d_hf.publishing", "mnist1d_hf.cli", "mnist1d_hf.terminal", "typer", "rich"),
+    "studies": ("mnist1d_hf.publishing", "mnist1d_hf.cli", "typer", "rich"),
     "publishing": (*LIBRARIES, "mnist1d_hf.models", "mnist1d_hf.plots", "mnist1d_hf.cli"),  # at import: all light
 }
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.errors import InvalidValueError, OutputError
-from mnist1d_hf.terminal import run_main
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 

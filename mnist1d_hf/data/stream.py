@@ -151,22 +151,22 @@ class StreamPlan:
         codes = np.arange(combinations)
         small = combinations * config.final_seq_length <= _MOST_TABLE
         table = self._rows(codes) if small else None
-        self.mean, self.deviation = self._moments(codes, table)
+        self.mean, self.std = self._moments(codes, table)
         self._fold(table)
 
     def _fold(self, table: _Rows | None) -> None:
         """Divide by the population's deviation once, here, instead of for every sample."""
 
         def scaled(array: Array) -> Array:
-            return np.ascontiguousarray(array / self.deviation, dtype=np.float32)
+            return np.ascontiguousarray(array / self.std, dtype=np.float32)
 
         self._table = None if table is None else self._ready(table)
-        self._smooth = _few_digits(np.concatenate([self._smooth_left, self._smooth_right], axis=1) / self.deviation)
+        self._smooth = _few_digits(np.concatenate([self._smooth_left, self._smooth_right], axis=1) / self.std)
         first, first_weight, second, second_weight = self._noise
         terms = _term(first, scaled(first_weight)), _term(second, scaled(second_weight))
         self._white = [term for term in terms if len(term[2])]
         self._slope32 = scaled(self._slope)
-        self._offset32 = np.float32(self.mean / self.deviation)
+        self._offset32 = np.float32(self.mean / self.std)
 
     def block(self, seed: int, number: int) -> Samples:
         """Samples `number * BLOCK` to `(number + 1) * BLOCK - 1` of the stream `seed`."""
@@ -217,7 +217,7 @@ class StreamPlan:
         return self._ready(self._rows(code))
 
     def _ready(self, rows: _Rows) -> _Rows:
-        return _Rows(*(part.astype(np.float32) for part in rows._replace(clean=rows.clean / self.deviation)))
+        return _Rows(*(part.astype(np.float32) for part in rows._replace(clean=rows.clean / self.std)))
 
     def _rows(self, code: Array) -> _Rows:
         """Rows for these combinations, float64, in the generator's own units."""

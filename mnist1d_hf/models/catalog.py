@@ -25,8 +25,8 @@ class Pretrained(NamedTuple):
         parameters: how many numbers were trained.
         data: the configuration it was trained on and is tested on.
         seeds: how many were trained.
-        accuracy, deviation: on the test split, mean and standard deviation over the seeds, as shares.
-        shipped_accuracy: on the test split, of the weights that ship.
+        accuracy, std: on the test split, mean and standard deviation over the seeds, as fractions.
+        released_accuracy: on the test split, of the released checkpoint.
     """
 
     name: str
@@ -35,8 +35,8 @@ class Pretrained(NamedTuple):
     data: str
     seeds: int
     accuracy: float
-    deviation: float
-    shipped_accuracy: float
+    std: float
+    released_accuracy: float
 
 
 def list_pretrained() -> list[Pretrained]:
@@ -58,8 +58,8 @@ def _entry(name: str) -> Pretrained:
         data=found["data"]["configuration"],
         seeds=summary["n"],
         accuracy=summary["mean"],
-        deviation=summary["deviation"],
-        shipped_accuracy=found["shipped"]["test"],
+        std=summary["std"],
+        released_accuracy=found["released"]["test"],
     )
 
 

@@ -63,7 +63,7 @@ def _not_loading(place: Path, results: dict[str, Any]) -> list[str]:
     except Exception as error:  # whatever it is: a reader would meet it too
         return [f"{_WEIGHTS}: does not load: {' '.join(str(error).split()) or type(error).__name__}"]
     arrays = load_arrays(evaluated_on(results["data"]["configuration"]))
-    found, recorded = evaluate(model, arrays.x_test, arrays.label_test).accuracy, results["shipped"]["test"]
+    found, recorded = evaluate(model, arrays.x_test, arrays.label_test).accuracy, results["released"]["test"]
     if abs(found - recorded) > 1e-6:
         return [f"{_WEIGHTS}: expected the accuracy {recorded} on the test split, as {RESULTS} has it, found {found}"]
     return []
@@ -121,11 +121,11 @@ def _check_model_card(place: Path, card: str, results: dict[str, Any], files: li
         return [f"{CARD}: expected datasets and model-index in the YAML, found {', '.join(metadata)}"]
     configuration = evaluated_on(results["data"]["configuration"])
     values = [round(item["value"], 6) for item in entry["metrics"]]
-    recorded = [round(value, 6) for value in (results["shipped"]["test"], results["test_accuracy"]["mean"])]
+    recorded = [round(value, 6) for value in (results["released"]["test"], results["test_accuracy"]["mean"])]
     problems = differences(f"{CARD}: model-index", recorded, values)
     named = {"type": dataset_id, "config": configuration, "split": "test"}
     problems += differences(f"{CARD}: model-index", named, {key: entry["dataset"].get(key) for key in named})
-    problems += _check_eval_results(place, files, dataset_id, configuration, results["shipped"]["test"])
+    problems += _check_eval_results(place, files, dataset_id, configuration, results["released"]["test"])
     found = re.search(r'from_pretrained\(\s*"([^"]+)"', card)
     repo_id = found.group(1) if found else ""
     if repo_id.partition("/")[2] != index["name"]:

@@ -104,10 +104,10 @@ def values(facts: DatasetFacts) -> dict[str, Any]:
         "human": HUMAN,
         "papers": words([f"`{name}`" for name, found in facts.baselines.items() if _is_papers(found)]),
         "reference": best,
-        "shipped": counted(reference["shipped"]["test"], default["test"].rows),
+        "released": counted(reference["released"]["test"], default["test"].rows),
         "gain": f"{100 * (reference['best_reading']['mean'] - reference['test_accuracy']['mean']):.2f}",
         "best": percent(max(_means(facts, "default")), 1),
-        "deviation": f"{100 * reference['test_accuracy']['deviation']:.1f}",
+        "std": f"{100 * reference['test_accuracy']['deviation']:.1f}",
         "repeated": facts.repeated[0],
         "repeated_classes": ", ".join(map(str, facts.repeated[1])),
     }
@@ -192,7 +192,7 @@ def baseline_table(facts: DatasetFacts) -> str:
                 str(summary["n"]),
                 spread(summary),
                 interval(summary["low"], summary["high"], 2),
-                "{}\u00a0({})".format(*counted(found["shipped"]["test"], test.rows)),
+                "{}\u00a0({})".format(*counted(found["released"]["test"], test.rows)),
             )
         )
     return describe.markdown_table(columns, rows)

@@ -145,7 +145,7 @@ def _result_table(facts: ModelFacts) -> str:
     rows.append((mean, f"{facts.test.total:,}", spread(summary), interval(summary["low"], summary["high"], 2)))
     fresh = [member["fresh"] for member in found["members"] if member.get("fresh") is not None]
     if len(fresh) > 1:
-        text = spread({"mean": float(np.mean(fresh)), "deviation": float(np.std(fresh, ddof=1))})
+        text = spread({"mean": float(np.mean(fresh)), "std": float(np.std(fresh, ddof=1))})
         rows.append((f"the same over {len(fresh)} seeds, fresh samples", f"{found['recipe']['fresh']:,}", text, "–"))
     return markdown_table((f"on `{configuration}`", "samples", "accuracy, %", "95 % interval, %"), rows)
 
@@ -156,7 +156,7 @@ def _seeds_note(found: Mapping[str, Any]) -> str:
         "The interval of one checkpoint is for the sampling of the test data (Wilson), that of the mean for the "
         "choice of the seeds (Student's t)."
     ]
-    best, reach, failed = found["best_reading"], found["recipe"]["reach"], found["diverged"]
+    best, reach, failed = found["best_reading"], found["recipe"]["reference_accuracy"], found["diverged"]
     if best is not None:
         parts.append(
             f"Taking each seed's best reading of the test split along the way would give {spread(best)} %, "
@@ -215,7 +215,7 @@ def _recipe_table(recipe: dict[str, Any]) -> str:
 
 # What of a recipe is told in words: in the table, or elsewhere on the card. The rest is told as it stands.
 _TOLD = (
-    *("name", "network", "data", "seeds", "reach", "source", "fresh", "watch_test"),
+    *("name", "network", "data", "seeds", "reference_accuracy", "source", "fresh", "watch_test"),
     *("steps", "batch_size", "learning_rate", "schedule", "optimizer", "weight_decay", "label_smoothing", "precision"),
     *("shuffle", "holdout", "select", "eval_every", "augmentation", "synthetic"),
 )
@@ -229,7 +229,7 @@ def _order(recipe: dict[str, Any]) -> str:
 
 def _choice(found: Mapping[str, Any]) -> str:
     """How the step and the seed of the published weights were chosen."""
-    recipe, shipped = found["recipe"], found["shipped"]
+    recipe, shipped = found["recipe"], found["released"]
     if not recipe["holdout"]:
         return (
             f"No choice was made: the weights are those of the last step, and the first seed ({shipped['seed']}) is "

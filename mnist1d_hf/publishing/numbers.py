@@ -30,10 +30,10 @@ def interval(low: float, high: float, digits: int) -> str:
 def spread(summary: Mapping[str, Any]) -> str:
     """Mean ± standard deviation over seeds, in percent.
 
-    >>> spread({"mean": 0.9, "deviation": 0.01})  # with spaces that do not break
+    >>> spread({"mean": 0.9, "std": 0.01})  # with spaces that do not break
     '90.00\\xa0±\\xa01.00'
     """
-    deviation = float(summary["deviation"])
+    deviation = float(summary["std"])
     return percent(summary["mean"], 2) + ("" if math.isnan(deviation) else f"\u00a0±\u00a0{percent(deviation, 2)}")
 
 

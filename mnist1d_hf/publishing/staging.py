@@ -233,7 +233,7 @@ def _read_weights(name: str, results: dict[str, Any], fresh: int) -> tuple[Readi
     configuration = evaluated_on(results["data"]["configuration"])
     arrays = load_arrays(configuration)
     found = evaluate(model, arrays.x_test, arrays.label_test)
-    recorded = results["shipped"]["test"]
+    recorded = results["released"]["test"]
     if abs(found.accuracy - recorded) > 1e-6:
         raise OutputError(
             f"{name}: expected the recorded accuracy {recorded} on the test split of {configuration}, found "

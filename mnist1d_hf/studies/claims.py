@@ -150,7 +150,7 @@ def compare_published(
     return compare(name, text, values, **bounds, literature=literature, source=source, unit=unit)
 
 
-def compare_share(
+def compare_fraction(
     name: str,
     text: str,
     holds: Sequence[bool] | NDArray[Any],
@@ -162,7 +162,7 @@ def compare_share(
 ) -> Claim:
     """A claim about the percentage of seeds of which something holds.
 
-    >>> compare_share("ends", "More than half of them end", [True] * 9 + [False], least=50).measured
+    >>> compare_fraction("ends", "More than half of them end", [True] * 9 + [False], least=50).measured
     '90.0 (59.6 to 98.2)'
     """
     each = [100.0 * bool(value) for value in holds]

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnist1d_hf.data.stream import sample
-from mnist1d_hf.studies.claims import Claim, compare, compare_published, compare_share
+from mnist1d_hf.studies.claims import Claim, compare, compare_fraction, compare_published
 from mnist1d_hf.studies.figures import curve, new_figure
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Context, Study, Unit
@@ -274,7 +274,7 @@ def _both_sides(table: Table, data: str) -> list[Claim]:
         return []
     above, below = (some.by_seed("rate") for some in sides)
     return [
-        compare_share(
+        compare_fraction(
             f"both sides agree, {data}",
             f"{_on(data)} the learning rate comes from {HIGH:g} and from {LOW:g} to the same value (within {SAME:g}) "
             f"for nearly all seeds",

@@ -32,7 +32,7 @@ def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> 
         OutputError: it cannot be written.
     """
     place = Path(folder)
-    number = shipped(run)
+    number = released(run)
     model = Mnist1dForSequenceClassification(network_config(run.recipe.network))
     model.load_state_dict(run.states[number])
     try:
@@ -50,8 +50,8 @@ def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> 
     return place
 
 
-def shipped(run: Run) -> int:
-    """Which member ships: the best on held-out data; where nothing is held out the first seed. Never by test data."""
+def released(run: Run) -> int:
+    """The place of the released member: the best on held-out data, or the first seed. Test data never choose it."""
     if not run.recipe.holdout:
         return 0
     scores = [-1.0 if member.diverged else member.validation or 0.0 for member in run.members]
@@ -60,7 +60,7 @@ def shipped(run: Run) -> int:
 
 def results(run: Run, arrays: Arrays, parameters: int) -> dict[str, Any]:
     """All that is known of a run: recipe, data, each seed's row, and what follows from the rows."""
-    number = shipped(run)
+    number = released(run)
     splits = {"train": (arrays.x, arrays.label), "test": (arrays.x_test, arrays.label_test)}
     made = {split: rows for split, rows in splits.items() if len(rows[0])}  # the stream has no training split
     return {
@@ -70,7 +70,7 @@ def results(run: Run, arrays: Arrays, parameters: int) -> dict[str, Any]:
         "test_accuracy": summarize([member.test for member in run.members])._asdict(),
         "best_reading": _best_reading(run.members) if run.recipe.watch_test else None,
         "diverged": [member.seed for member in run.members if member.diverged],
-        "shipped": {"seed": run.members[number].seed, "test": run.members[number].test}
+        "released": {"seed": run.members[number].seed, "test": run.members[number].test}
         | {"validation": run.members[number].validation, "step": run.members[number].step},
         "members": [dataclasses.asdict(member) for member in run.members],
     }

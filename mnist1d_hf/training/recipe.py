@@ -40,7 +40,7 @@ class Recipe:
         fresh: how many samples of the stream, which no training has seen, the kept weights are also read on.
         watch_test: record the accuracy on the test split along the way (the paper's protocol); never used to choose.
         seeds: how many seeds, from 0 on, the baseline has.
-        reach: the accuracy on the test split that it is to reach, in percent; None if nothing is known.
+        reference_accuracy: the published accuracy on the test split, in percent; None if there is none.
         source: where the protocol or the figure comes from.
     """
 
@@ -64,7 +64,7 @@ class Recipe:
     fresh: int = 0
     watch_test: bool = False
     seeds: int = 20
-    reach: float | None = None
+    reference_accuracy: float | None = None
     source: str = ""
 
     def __post_init__(self) -> None:

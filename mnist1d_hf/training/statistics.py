@@ -22,7 +22,7 @@ class Summary(NamedTuple):
 
     n: int
     mean: float
-    deviation: float
+    std: float
     low: float
     high: float
 
@@ -31,17 +31,17 @@ def summarize(values: Sequence[float]) -> Summary:
     """Mean ± standard deviation over seeds, with Student's 95 % interval of the mean.
 
     >>> summary = summarize([0.9, 0.92, 0.94])
-    >>> round(summary.mean, 3), round(summary.deviation, 3), round(summary.low, 3)
+    >>> round(summary.mean, 3), round(summary.std, 3), round(summary.low, 3)
     (0.92, 0.02, 0.87)
     """
     array = np.asarray(values, dtype=float)
     n, mean = len(array), float(array.mean())
     if n < 2:
         return Summary(n, mean, math.nan, math.nan, math.nan)
-    deviation = float(array.std(ddof=1))
+    std = float(array.std(ddof=1))
     quantile = _T95[n - 2] if n - 1 <= len(_T95) else 1.960 + 2.4 / (n - 1)
-    half = quantile * deviation / math.sqrt(n)
-    return Summary(n, mean, deviation, mean - half, mean + half)
+    half = quantile * std / math.sqrt(n)
+    return Summary(n, mean, std, mean - half, mean + half)
 
 
 def wilson_interval(right: int, total: int) -> tuple[float, float]:

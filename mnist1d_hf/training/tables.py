@@ -11,7 +11,7 @@ from mnist1d_hf.training.statistics import summarize
 
 COLUMNS = (
     *("baseline", "parameters", "data", "seeds", "test accuracy, %", "95 % interval"),
-    *("best reading", "fresh, %", "literature", "shipped"),
+    *("best reading", "fresh, %", "literature", "released"),
 )
 
 
@@ -24,7 +24,7 @@ def baseline_rows() -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for entry in list_pretrained():
         found = results(entry.name)
-        goal = found["recipe"]["reach"]
+        goal = found["recipe"]["reference_accuracy"]
         fresh = [member["fresh"] for member in found["members"] if member["fresh"] is not None]
         rows.append(
             (
@@ -39,14 +39,14 @@ def baseline_rows() -> list[tuple[str, ...]]:
                 "–" if found["best_reading"] is None else _spread(found["best_reading"]),
                 _spread(summarize(fresh)._asdict()) if fresh else "–",
                 "–" if goal is None else f"{goal:g}",
-                f"{100 * entry.shipped_accuracy:.1f}",
+                f"{100 * entry.released_accuracy:.1f}",
             )
         )
     return rows
 
 
 def _spread(summary: dict[str, Any]) -> str:
-    deviation = summary["deviation"]
+    deviation = summary["std"]
     return f"{100 * summary['mean']:.2f}" + ("" if math.isnan(deviation) else f" ± {100 * deviation:.2f}")
 
 
@@ -61,7 +61,7 @@ def accuracies() -> dict[str, tuple[list[float], float | None]]:
     return {
         name: (
             [member["test"] for member in item["members"]],
-            None if item["recipe"]["reach"] is None else item["recipe"]["reach"] / 100,
+            None if item["recipe"]["reference_accuracy"] is None else item["recipe"]["reference_accuracy"] / 100,
         )
         for name, item in found.items()
     }

@@ -104,7 +104,7 @@ def test_signals_follow_from_their_latents(arguments, templates, with_table, mon
     x, label, latents = sample(range(300), 5, config, templates=templates, latents=True)
     plan = plan_of(config, templates)
     expected = _by_hand(config, label, latents, get_templates() if templates is None else templates, 5)
-    np.testing.assert_allclose(x, (expected - plan.mean) / plan.deviation, atol=3e-6)
+    np.testing.assert_allclose(x, (expected - plan.mean) / plan.std, atol=3e-6)
     stream._default_plan.cache_clear()
     stream._own_plan.cache_clear()
 
@@ -165,7 +165,7 @@ def test_same_distribution_as_the_exact_generator():
     data = make_dataset(GeneratorConfig(num_samples=60_000, seed=9))
     plan = plan_of(GeneratorConfig())
     exact, y = np.concatenate([data["x"], data["x_test"]]), np.concatenate([data["y"], data["y_test"]])
-    assert 0.1 < plan.deviation < 0.2
+    assert 0.1 < plan.std < 0.2
     tests = 10 * (40 + 40 + 820)
     bound = stats.norm.isf(0.001 / tests / 2)
     for digit in range(10):

@@ -62,15 +62,15 @@ def test_the_numbers_of_the_datasets_card_are_the_facts():
         line for line in card.splitlines() if line.startswith("| [cnn](https://huggingface.co/someone/mnist1d-cnn)")
     )
     summary = cnn["test_accuracy"]
-    for number in (summary["mean"], summary["deviation"], summary["low"], summary["high"]):
+    for number in (summary["mean"], summary["std"], summary["low"], summary["high"]):
         assert f"{100 * number:.2f}" in row
     assert f"{100 * cnn['shipped']['test']:.1f}\u00a0(93.5–96.2)" in row
 
 
 def test_other_facts_give_other_numbers():
     recorded = copy.deepcopy(dict(dataset_facts().baselines))
-    recorded["cnn"]["test_accuracy"] |= {"mean": 0.5, "deviation": 0.125, "low": 0.4375, "high": 0.5625, "n": 7}
-    recorded["cnn"]["shipped"]["test"] = 0.25
+    recorded["cnn"]["test_accuracy"] |= {"mean": 0.5, "std": 0.125, "low": 0.4375, "high": 0.5625, "n": 7}
+    recorded["cnn"]["released"]["test"] = 0.25
     card = dataset_card(dataset_facts(baselines=recorded))
     assert "`default` | 7 | 50.00\u00a0±\u00a012.50 | 43.75–56.25 | 25.0\u00a0(22.4–27.8) |" in card
     assert "a convolutional network in 50.0 % and a dense network in 65.0 %\n(the paper's" in card
@@ -156,7 +156,7 @@ def test_per_class_recall_and_precision():
 
 def test_what_later_recipes_may_record_is_said():
     recorded = copy.deepcopy(results("cnn-review"))
-    recorded["recipe"] |= {"precision": "bfloat16", "fresh": 50_000, "reach": None}
+    recorded["recipe"] |= {"precision": "bfloat16", "fresh": 50_000, "reference_accuracy": None}
     recorded["recipe"]["augmentation"] = {"shift": 20.0, "scale": 0.25, "stretch": 0.0}
     recorded["diverged"] = [4, 9]
     recorded["members"] = [{**member, "fresh": 0.75 + 0.125 * (n % 2)} for n, member in enumerate(recorded["members"])]

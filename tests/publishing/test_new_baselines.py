@@ -37,7 +37,7 @@ VARIED = Recipe(
     augmentation=Augmentation(shift=2.0, noise=0.1),
     precision="bfloat16",
     seeds=2,
-    reach=93,
+    reference_accuracy=93,
     source="nowhere",
 )
 

@@ -173,7 +173,7 @@ def test_weights_that_do_not_give_the_recorded_accuracy_are_not_staged(monkeypat
     from mnist1d_hf.models import catalog
 
     recorded = catalog.results("logistic")
-    recorded["shipped"]["test"] += 0.001
+    recorded["released"]["test"] += 0.001
     monkeypatch.setattr(catalog, "results", lambda _: recorded)
     with pytest.raises(OSError, match=r"logistic: expected the recorded accuracy 0.31\d* on the test split of default"):
         stage_model("logistic", "out", f"{DATASET}-logistic", DATASET)

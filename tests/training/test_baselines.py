@@ -28,7 +28,7 @@ def test_the_weights_give_the_accuracy_that_is_stated(name):
     found = results(name)
     arrays = load_arrays(found["data"]["configuration"])
     measured = evaluation.evaluate(load_pretrained(name), arrays.x_test, arrays.label_test)
-    assert measured.accuracy == pytest.approx(found["shipped"]["test"], abs=1e-6)
+    assert measured.accuracy == pytest.approx(found["released"]["test"], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -39,7 +39,7 @@ def test_the_tables_follow_from_the_rows(name):
     summary = summarize([row["test"] for row in rows])
     assert found["test_accuracy"] == pytest.approx(summary._asdict())
     assert found["diverged"] == [row["seed"] for row in rows if row["diverged"]]
-    chosen = next(row for row in rows if row["seed"] == found["shipped"]["seed"])
+    chosen = next(row for row in rows if row["seed"] == found["released"]["seed"])
     if found["recipe"]["holdout"]:
         assert chosen["validation"] == max(row["validation"] for row in rows)
     else:
@@ -90,7 +90,7 @@ def test_a_recipe_lands_in_its_interval(tmp_path):
     arrays = load_arrays("default")
     run = train(find_recipe("logistic"), range(100, 110), arrays, tmp_path / "run", num_proc=1)
     summary = summarize([member.test for member in run.members])
-    assert abs(summary.mean - recorded["mean"]) < 4 * recorded["deviation"] / math.sqrt(10)
+    assert abs(summary.mean - recorded["mean"]) < 4 * recorded["std"] / math.sqrt(10)
     folder = write_baseline(run, arrays, tmp_path / "logistic")
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors", "results.json"]
 

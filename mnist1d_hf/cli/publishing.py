@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import mnist1d_hf
+from mnist1d_hf.cli.terminal import console, messages, print_table
 from mnist1d_hf.errors import InvalidValueError
-from mnist1d_hf.terminal import console, messages, print_table
 
 if TYPE_CHECKING:
     from mnist1d_hf.publishing.hub import Options, Published

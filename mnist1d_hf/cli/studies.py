@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mnist1d_hf.cli.terminal import console, print_table, progress
 from mnist1d_hf.errors import InvalidValueError, OutputError
-from mnist1d_hf.terminal import console, print_table, progress
 
 STUDY_EXAMPLES = (
     "Examples: mnist1d-hf study --list | mnist1d-hf study pooling --quick | "

@@ -1,75 +1,31 @@
-"""`mnist1d-hf`: arguments, tables and progress bars; the work is done elsewhere."""
+"""The commands about data: build, info, verify, plot, demo. Arguments, tables and progress bars, no logic."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import datasets
 import typer
 
 import mnist1d_hf
-from mnist1d_hf import cli_publishing, cli_studies, cli_training
+from mnist1d_hf.cli import training
+from mnist1d_hf.cli.terminal import console, print_table, progress
 from mnist1d_hf.data import describe
 from mnist1d_hf.data.checksums import CHECKSUMS, Checksums, compare, expected_checksums, measure
 from mnist1d_hf.data.configurations import CONFIGURATIONS, EXACT, find_configuration
 from mnist1d_hf.data.generator import generate
 from mnist1d_hf.data.schema import OPTIONS, Mnist1dBuilderConfig
-from mnist1d_hf.errors import InvalidValueError, OutputError, UserError
+from mnist1d_hf.errors import InvalidValueError, OutputError
 from mnist1d_hf.export import engines
 from mnist1d_hf.export.folder import verify_folder
 from mnist1d_hf.export.plan import ShardPlan
 from mnist1d_hf.export.shards import Engine, build_shards, rebuild_damaged
 from mnist1d_hf.export.whole import export
-from mnist1d_hf.terminal import INTERRUPTED, console, print_table, progress, run_main
 
-# Typer brings its own copy of click from 0.25 on: the classes are reached through the one it exports.
-_UsageError: Any = typer.BadParameter.__base__
-_ClickException: Any = _UsageError.__base__
-
-app = typer.Typer(
-    name="mnist1d-hf",
-    help="MNIST-1D for the Hugging Face ecosystem: build it, check it, look at it.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: boxes cut long option names off on 80 columns
-)
-
-
-def main() -> NoReturn:
-    """Run the command line. What a person can mend ends in one line and exit code 2; a bug shows its traceback."""
-    run_main("mnist1d-hf", _run)
-
-
-def _run() -> int:
-    """The command of `sys.argv`; its exit code."""
-    try:
-        result = app(prog_name="mnist1d-hf", standalone_mode=False)
-    except typer.Abort:
-        raise KeyboardInterrupt from None
-    except _ClickException as error:
-        context = getattr(error, "ctx", None)
-        message = error.format_message().rstrip(".")
-        if not message:  # the help was asked for by giving no command
-            return 2
-        raise UserError(f"{message}; see {context.command_path} --help" if context else message) from None
-    except datasets.exceptions.DatasetsError as error:
-        raise _cause(error) from None
-    if result == INTERRUPTED:  # newer Typer returns this code where older ones raise Abort
-        raise KeyboardInterrupt
-    return result if isinstance(result, int) else 0
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The first cause that a person can act upon, if there is one."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, (UserError, OSError)):
-        cause = cause.__cause__ or cause.__context__
-    return cause or error
-
+_UsageError: Any = typer.BadParameter.__base__  # of the click that typer brings with it
 
 Config = Annotated[str, typer.Option("--config", "-c", help=f"Configuration: {', '.join(CONFIGURATIONS)}.")]
 NumSamples = Annotated[int | None, typer.Option(help="Samples in both splits together.", show_default=False)]
@@ -96,13 +52,16 @@ EngineName = Annotated[
     str | None, typer.Option(help="Who writes the stream: local (default) or ray.", show_default=False)
 ]
 Address = Annotated[str | None, typer.Option(help="Of the Ray cluster; starts one without.", show_default=False)]
-_BUILD_EXAMPLES = (
+BUILD_EXAMPLES = (
     "Examples: mnist1d-hf build --config large-40k --seed 7 --output data/large-7 | "
     "mnist1d-hf build --config stream --num-samples 20000000 --num-proc 2 --output data/stream"
 )
+INFO_EXAMPLES = "Examples: mnist1d-hf info | mnist1d-hf info shuffled"
+VERIFY_EXAMPLES = "Examples: mnist1d-hf verify | mnist1d-hf verify default | mnist1d-hf verify data/large-7"
+PLOT_EXAMPLE = "Example: mnist1d-hf plot transformations --label 5 --output steps.svg"
+DEMO_EXAMPLE = "Example: mnist1d-hf demo --output demo-output"
 
 
-@app.command(epilog=_BUILD_EXAMPLES)
 def build(
     output: Annotated[
         str, typer.Option("--output", "-o", help="Folder to make; for the stream also a URL that fsspec knows.")
@@ -165,7 +124,6 @@ def _engine(name: str | None, num_proc: int | None, address: str | None) -> Engi
     return engines.on_this_machine(1 if num_proc is None else num_proc)
 
 
-@app.command(epilog="Examples: mnist1d-hf info | mnist1d-hf info shuffled")
 def info(
     name: Annotated[str | None, typer.Argument(help="One configuration; all without it.", show_default=False)] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as README.md has them.")] = False,
@@ -186,7 +144,6 @@ def info(
                 print(f"  {digest}  {item} {split} {column}")
 
 
-@app.command(epilog="Examples: mnist1d-hf verify | mnist1d-hf verify default | mnist1d-hf verify data/large-7")
 def verify(
     targets: Annotated[
         list[str] | None,
@@ -226,7 +183,6 @@ def _require_expected(name: str, measured: Checksums) -> None:
         )
 
 
-@app.command(epilog="Example: mnist1d-hf plot transformations --label 5 --output steps.svg")
 def plot(
     kind: Annotated[
         str, typer.Argument(help="overview, samples, templates, class-means, pca or transformations.")
@@ -247,7 +203,6 @@ def plot(
     console.print(str(plots.save(figure, output or Path(f"mnist1d-{kind}.png"))), soft_wrap=True, highlight=False)
 
 
-@app.command(epilog="Example: mnist1d-hf demo --output demo-output")
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figures.")] = Path("demo-output"),
     cache_dir: Annotated[
@@ -272,7 +227,7 @@ def demo(
         f"The stream, sample(range({count:,})): {_stream_rate(count):,.0f} samples a second in this process",
         highlight=False,
     )
-    cli_training.demo_baselines()
+    training.demo_baselines()
     for name, figure in (
         ("mnist1d.png", plots.plot_overview()),
         ("baselines.png", plots.plot_baselines(tables.accuracies())),
@@ -299,12 +254,3 @@ def _timed(function: Callable[[], Any]) -> tuple[float, Any]:
     started = time.perf_counter()
     result = function()
     return time.perf_counter() - started, result
-
-
-app.command(epilog=cli_training.TRAIN_EXAMPLE)(cli_training.train)
-app.command(epilog=cli_training.EVALUATE_EXAMPLE)(cli_training.evaluate)
-app.command(epilog=cli_studies.STUDY_EXAMPLES)(cli_studies.study)
-app.add_typer(cli_publishing.app, name="publish")
-
-if __name__ == "__main__":
-    main()

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from huggingface_hub.errors import StrictDataclassError
 
+from mnist1d_hf.cli.terminal import console, print_table, progress
 from mnist1d_hf.errors import InvalidValueError, OutputError
-from mnist1d_hf.terminal import console, print_table, progress
 
 TRAIN_EXAMPLE = "Example: mnist1d-hf train cnn --seeds 0:20 --output runs/cnn"
 EVALUATE_EXAMPLE = "Examples: mnist1d-hf evaluate cnn | mnist1d-hf evaluate runs/cnn --figure confusion.png"
@@ -40,7 +40,7 @@ def train(
         run = runs.train(chosen, numbers, arrays, output / "seeds", num_proc=num_proc, progress=advance)
     folder = baseline.write_baseline(run, arrays, output)
     summary = summarize([member.test for member in run.members])
-    spread = f" ± {100 * summary.deviation:.2f}" if summary.n > 1 else ""
+    spread = f" ± {100 * summary.std:.2f}" if summary.n > 1 else ""
     console.print(
         f"{folder}: {100 * summary.mean:.2f}{spread} % on the test split over {summary.n} seeds "
         f"in {time.perf_counter() - started:.1f} s",
@@ -144,9 +144,9 @@ def demo_baselines() -> None:
         for entry in list_pretrained():
             arrays = load_arrays(entry.data)
             found = evaluation.evaluate(load_pretrained(entry.name), arrays.x_test, arrays.label_test).accuracy
-            if abs(found - entry.shipped_accuracy) > 1e-6:
+            if abs(found - entry.released_accuracy) > 1e-6:
                 raise OutputError(
-                    f"{entry.name}: expected accuracy {entry.shipped_accuracy} on the test split, found {found}; "
+                    f"{entry.name}: expected accuracy {entry.released_accuracy} on the test split, found {found}; "
                     f"this machine's arithmetic rounds differently, or the package is damaged"
                 )
             rows.append(

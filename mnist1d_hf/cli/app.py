@@ -1,0 +1,67 @@
+"""`mnist1d-hf`: the commands, and how they end."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import datasets
+import typer
+
+from mnist1d_hf.cli import data, publishing, studies, training
+from mnist1d_hf.cli.terminal import INTERRUPTED, run_main
+from mnist1d_hf.errors import UserError
+
+# Typer brings its own copy of click from 0.25 on: the classes are reached through the one it exports.
+_ClickException: Any = typer.BadParameter.__base__.__base__  # type: ignore[union-attr]
+
+app = typer.Typer(
+    name="mnist1d-hf",
+    help="MNIST-1D for the Hugging Face ecosystem: build it, check it, look at it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: boxes cut long option names off on 80 columns
+)
+
+
+def main() -> NoReturn:
+    """Run the command line. What a person can mend ends in one line and exit code 2; a bug shows its traceback."""
+    run_main("mnist1d-hf", _run)
+
+
+def _run() -> int:
+    """The command of `sys.argv`; its exit code."""
+    try:
+        result = app(prog_name="mnist1d-hf", standalone_mode=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except _ClickException as error:
+        context = getattr(error, "ctx", None)
+        message = error.format_message().rstrip(".")
+        if not message:  # the help was asked for by giving no command
+            return 2
+        raise UserError(f"{message}; see {context.command_path} --help" if context else message) from None
+    except datasets.exceptions.DatasetsError as error:
+        raise _cause(error) from None
+    if result == INTERRUPTED:  # newer Typer returns this code where older ones raise Abort
+        raise KeyboardInterrupt
+    return result if isinstance(result, int) else 0
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first cause that a person can act upon, if there is one."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, (UserError, OSError)):
+        cause = cause.__cause__ or cause.__context__
+    return cause or error
+
+
+app.command(epilog=data.BUILD_EXAMPLES)(data.build)
+app.command(epilog=data.INFO_EXAMPLES)(data.info)
+app.command(epilog=data.VERIFY_EXAMPLES)(data.verify)
+app.command(epilog=data.PLOT_EXAMPLE)(data.plot)
+app.command(epilog=data.DEMO_EXAMPLE)(data.demo)
+app.command(epilog=training.TRAIN_EXAMPLE)(training.train)
+app.command(epilog=training.EVALUATE_EXAMPLE)(training.evaluate)
+app.command(epilog=studies.STUDY_EXAMPLES)(studies.study)
+app.add_typer(publishing.app, name="publish")
