@@ -1,7 +1,7 @@
 """MNIST-1D in the Hugging Face ecosystem.
 
-Importing this package lets `datasets.load_dataset("mnist1d")` find the builder; it loads neither torch nor
-transformers. The names of the models load them when they are first used.
+Importing this package teaches `datasets` the name: `datasets.load_dataset("mnist1d")` finds the builder. It loads
+neither torch nor transformers. The names of the models load them when they are first used, and need the extra "torch".
 """
 
 from importlib.metadata import version as _version

@@ -1,12 +1,13 @@
-"""Errors that a person can cause and mend.
+"""Errors that the user can cause and fix.
 
-Each is also the built-in type that Python programmers expect (`ValueError`, `TypeError`, `OSError`).
+Each is also the built-in type that Python programmers expect (`ValueError`, `TypeError`, `OSError`, `ImportError`).
 The command line shows them as one line; anything else is a bug and shows its traceback.
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable
 
 
@@ -22,6 +23,10 @@ class InvalidTypeError(UserError, TypeError):
     """An argument has a type that is not allowed, or is not known at all."""
 
 
+class MissingExtraError(UserError, ImportError):
+    """A library of an optional part of the package (an extra) is not installed."""
+
+
 class OutputError(UserError, OSError):
     """A file or folder cannot be written, or does not hold what it should."""
 
@@ -31,6 +36,30 @@ class OutputError(UserError, OSError):
 
 class HubError(OutputError):
     """The Hub refuses something, cannot be reached, or does not hold what it should."""
+
+
+def require(*libraries: str, extra: str = "torch") -> None:
+    """Check that libraries are installed, without importing them.
+
+    Args:
+        libraries: the names under which they are imported.
+        extra: the extra of this package that installs them.
+
+    Raises:
+        MissingExtraError: one is missing; the message has the command that installs it.
+
+    >>> require("numpy")
+    >>> require("torch_of_2099")
+    Traceback (most recent call last):
+    mnist1d_hf.errors.MissingExtraError: this needs torch_of_2099, which is not installed: \
+pip install "mnist1d_hf[torch]", or from a clone pip install ".[torch]"
+    """
+    missing = [name for name in libraries if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"this needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
+            f'pip install "mnist1d_hf[{extra}]", or from a clone pip install ".[{extra}]"'
+        )
 
 
 def did_you_mean(name: object, legal: Iterable[str]) -> str:

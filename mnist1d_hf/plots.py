@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnist1d_hf.errors import InvalidValueError, OutputError, did_you_mean, require
+
+require("matplotlib")
+
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,7 +21,6 @@ from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.generator import make_dataset
 from mnist1d_hf.data.stages import transformation_stages
 from mnist1d_hf.data.templates import get_templates
-from mnist1d_hf.errors import InvalidValueError, OutputError, did_you_mean
 
 _COLORS = [f"C{number}" for number in range(10)]
 _STYLE: dict[str, Any] = {"linewidth": 1.4, "solid_joinstyle": "round"}

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
+from mnist1d_hf.errors import InvalidTypeError, InvalidValueError, require
 
 if TYPE_CHECKING:
     import torch
@@ -51,10 +51,11 @@ def to_numpy(dataset: datasets.Dataset | pa.Table) -> tuple[NDArray[Any], NDArra
 def to_torch(dataset: datasets.Dataset | pa.Table, device: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
     """A split as tensors on `device`: `x` float32 (n, length), `label` int64 (n,). They own their memory.
 
-    What `to_numpy` takes, this takes. It is also the fastest way from a stream into a `DataLoader`: as `collate_fn`.
+    It takes what `to_numpy` takes. As `collate_fn` it is also the fastest way from a stream into a `DataLoader`.
 
     Raises:
         InvalidTypeError, InvalidValueError: as `to_numpy`.
+        MissingExtraError: torch is not installed.
 
     >>> import mnist1d_hf
     >>> x, label = to_torch(mnist1d_hf.load_dataset(split="test"))
@@ -67,6 +68,7 @@ def to_torch(dataset: datasets.Dataset | pa.Table, device: Any = None) -> tuple[
     >>> x.shape
     torch.Size([256, 40])
     """
+    require("torch")
     import torch
 
     x, label = to_numpy(dataset)

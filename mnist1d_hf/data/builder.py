@@ -1,4 +1,4 @@
-"""The `datasets` builder: from the generator into Arrow tables, without a row-by-row step."""
+"""The `datasets` builder: writes what the generator makes as Arrow tables, many rows at a time."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from datasets.table import table_cast
 from datasets.utils import tqdm as hf_tqdm
 from datasets.utils.info_utils import is_small_dataset
 
-from mnist1d_hf.data.checksums import ALGORITHM_HASH
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.configurations import CONFIGURATIONS
 from mnist1d_hf.data.generator import Generated, generate
 from mnist1d_hf.data.iterable import StreamExamples
 from mnist1d_hf.data.ranges import block_ranges, row_ranges
 from mnist1d_hf.data.schema import (
+    ALGORITHM_HASH,
     DATASET_NAME,
     VERSION,
     Mnist1dBuilderConfig,
@@ -35,7 +35,7 @@ from mnist1d_hf.data.stream import BLOCK
 from mnist1d_hf.data.templates import Templates
 from mnist1d_hf.errors import InvalidValueError
 
-_NUM_SHARDS = 40  # divisible by 1, 2, 4, 5, 8, 10: equal shares for the usual numbers of workers
+_NUM_SHARDS = 40  # divisible by 1, 2, 4, 5, 8, 10: the usual numbers of workers get equally many
 _TABLE_ROWS = 200 * BLOCK  # rows of the largest table handed to the writer: small datasets stay in one Arrow chunk
 _KEPT_BYTES = 256 * 2**20  # of datasets that a process keeps, so that the second split costs nothing
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def _naming_unknown_arguments(cls: type[T]) -> type[T]:
-    """Let a dataclass answer an unknown argument with the legal ones and the nearest of them."""
+    """Make a dataclass name the legal arguments, and the nearest of them, when it is given an unknown one."""
     original = cls.__init__
     legal = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
 
@@ -36,13 +36,13 @@ class GeneratorConfig:
 
     Attributes:
         num_samples: samples in both splits together; rounded down to a multiple of the number of classes.
-        train_split: share of them that goes to the training split, in (0, 1).
+        train_split: fraction of them that goes to the training split, in (0, 1).
         template_len: points of a signal before padding; the working grid has `template_len + padding[1]` points.
         padding: least and greatest number of zeros appended to a template, both inclusive.
         scale_coeff: width of the uniform factor, drawn from 1 ± scale_coeff / 2.
         max_translation: the circular shift is drawn from 0 .. max_translation - 1 points of the working grid.
-        corr_noise_scale: deviation of the white noise that, smoothed (Gaussian, 2 points), fills the padding.
-        iid_noise_scale: deviation of the white noise added everywhere.
+        corr_noise_scale: standard deviation of the white noise that, smoothed (Gaussian, 2 points), fills the padding.
+        iid_noise_scale: standard deviation of the white noise added everywhere.
         shear_scale: width of the uniform slope, drawn from ± shear_scale / 2.
         shuffle_seq: whether to permute the positions of the signal, in all samples alike.
         final_seq_length: points of a finished signal.
@@ -78,7 +78,7 @@ class GeneratorConfig:
         put("num_samples", check_integer("num_samples", self.num_samples, 1))
         put("train_split", _real("train_split", self.train_split))
         if not 0 < self.train_split < 1:
-            raise InvalidValueError(f"train_split: expected a share between 0 and 1, found {self.train_split!r}")
+            raise InvalidValueError(f"train_split: expected a fraction between 0 and 1, found {self.train_split!r}")
         put("template_len", check_integer("template_len", self.template_len, 2))
         put("padding", _padding(self.padding))
         for name in ("scale_coeff", "corr_noise_scale", "iid_noise_scale", "shear_scale"):
@@ -119,7 +119,7 @@ class GeneratorConfig:
         if not 0 < train < total:
             raise InvalidValueError(
                 f"train_split: {self.train_split!r} of {total} samples leaves a split empty "
-                f"({train} train, {total - train} test); expected a share that leaves both at least one sample"
+                f"({train} train, {total - train} test); expected a fraction that leaves both at least one sample"
             )
         return train, total - train
 

@@ -12,13 +12,13 @@ ARGUMENT_COLUMNS = ("argument", "value", "meaning")
 
 _MEANINGS = {
     "num_samples": "samples in both splits together",
-    "train_split": "share of the training split",
+    "train_split": "fraction of them in the training split",
     "template_len": "points before padding",
     "padding": "least and greatest number of zeros appended",
     "scale_coeff": "factor drawn from 1 ± half of this",
     "max_translation": "circular shift drawn from 0 to this, less one",
-    "corr_noise_scale": "deviation of the noise that, smoothed, fills the padding",
-    "iid_noise_scale": "deviation of the white noise everywhere",
+    "corr_noise_scale": "standard deviation of the noise that, smoothed, fills the padding",
+    "iid_noise_scale": "standard deviation of the white noise everywhere",
     "shear_scale": "slope drawn from ± half of this",
     "shuffle_seq": "permute the positions, in all samples alike",
     "final_seq_length": "points of a signal",

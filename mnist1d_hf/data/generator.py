@@ -132,21 +132,21 @@ def generate(
     if config.shuffle_seq:
         # This indexing leaves a transposed memory layout, which decides the order in which std() and mean() add.
         x = x[..., random.permutation(config.final_seq_length)]
-    mean, deviation = x.mean(), x.std()
-    check_deviation(deviation)
+    mean, std = x.mean(), x.std()
+    check_std(std)
     x -= mean
-    x /= deviation
+    x /= std
     latents = {name: np.concatenate([getattr(draws, name) for draws in drawn])[order] for name in LATENTS}
     label = np.repeat(np.arange(num_classes), n // num_classes)[order]
-    t = _time_axis(arrays["t"], config) / deviation
+    t = _time_axis(arrays["t"], config) / std
     return Generated(x, label, t, latents, num_train, arrays)
 
 
-def check_deviation(deviation: float) -> None:
+def check_std(std: float) -> None:
     """Refuse signals that cannot be standardised, which the original divides by zero."""
-    if not deviation > 0 or not np.isfinite(deviation):
+    if not std > 0 or not np.isfinite(std):
         raise InvalidValueError(
-            f"the signals cannot be standardised: their deviation is {deviation}; "
+            f"the signals cannot be standardised: their standard deviation is {std}; "
             f"expected noise, shear or templates that make them differ, and numbers that do not overflow"
         )
 
@@ -292,7 +292,7 @@ def _unit_grid(points: int) -> Array:
 
 
 def _gaussian_kernel() -> Array:
-    """The weights of scipy's Gaussian filter of deviation 2, cut at four deviations: (17,)."""
+    """The weights of scipy's Gaussian filter of standard deviation 2, cut at four of them: (17,)."""
     radius = int(4.0 * _SIGMA + 0.5)
     weights = np.exp(-0.5 / (_SIGMA * _SIGMA) * np.arange(-radius, radius + 1) ** 2)
     return weights / weights.sum()

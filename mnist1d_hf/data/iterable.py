@@ -1,8 +1,8 @@
 """The stream as a `datasets.IterableDataset`: endless, evenly sharded, resumed in constant time.
 
-Blocks go round the shards like cards: shard k of K holds the blocks k, k + K, k + 2K, ... A reader of several shards
-goes through its blocks in ascending order, so one reader of all shards sees the samples 0, 1, 2, ... and how far it is
-is one number. The library's own iterables resume by making everything again that came before; this one does not.
+Shard k of K holds the blocks k, k + K, k + 2K, ... A reader of several shards takes its blocks in ascending order, so
+one reader of all shards sees the samples 0, 1, 2, ..., and its position is one number. The library's own iterables
+resume by making all earlier rows again; this one does not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mnist1d_hf.data.schema import Mnist1dBuilderConfig, dataset_info, stream_ta
 from mnist1d_hf.data.stream import BLOCK
 from mnist1d_hf.errors import InvalidValueError
 
-# Divisible by 1 to 6, 8, 10, 12, 15, 16, 20, 24, 30, 32: ranks times workers get equal shares.
+# Divisible by 1 to 6, 8, 10, 12, 15, 16, 20, 24, 30, 32: each of so many readers gets equally many.
 _SHARD_COUNTS = (480, 240, 120, 60, 40, 20, 12, 8, 4, 2, 1)
 
 

@@ -1,4 +1,4 @@
-"""Rows in equal shares: contiguous ranges for files and jobs."""
+"""Contiguous ranges of rows, of nearly equal size, for files and jobs."""
 
 from __future__ import annotations
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import datasets.load
 
-from mnist1d_hf.data.checksums import ALGORITHM_HASH
-from mnist1d_hf.data.schema import DATASET_NAME
+from mnist1d_hf.data.schema import ALGORITHM_HASH, DATASET_NAME
 
 _BUILDER_MODULE = "mnist1d_hf.data.builder"
 # Each of these has the factory under its own name.

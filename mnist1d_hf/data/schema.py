@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 from mnist1d_hf.data.config import ARGUMENTS, GeneratorConfig, check_integer
 from mnist1d_hf.data.configurations import find_configuration, name_of
 from mnist1d_hf.data.generator import Generated
-from mnist1d_hf.data.stream import BLOCK, MAX_INDEX, MAX_SEED, Samples, plan_of, sample
+from mnist1d_hf.data.stream import BLOCK, MAX_INDEX, MAX_SEED, VALUES_VERSION, Samples, plan_of, sample
 from mnist1d_hf.data.templates import Templates, check_templates
 from mnist1d_hf.errors import InvalidTypeError, InvalidValueError, did_you_mean
 
@@ -35,7 +36,9 @@ CITATION = """\
   url       = {https://arxiv.org/abs/2011.14439}
 }
 """
-VERSION = datasets.Version("1.0.0")  # of the data: raised when the numbers change
+VERSION = datasets.Version("1.0.0")  # of the data: raised when the numbers of the exact generator change
+# Part of every cache folder's name: what another algorithm wrote is never read.
+ALGORITHM_HASH = hashlib.sha256(json.dumps(["columns x label 1", str(VERSION), VALUES_VERSION]).encode()).hexdigest()
 DTYPES = ("float32", "float64")
 OPTIONS = (*ARGUMENTS, "dtype", "latents", "templates")
 

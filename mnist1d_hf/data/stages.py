@@ -66,7 +66,7 @@ def transformation_stages(
         Stage("scale", f"by {scale:.2f}", scaled),
         Stage("translate", f"by {shift} points", translated),
         Stage("fill the padding", "smooth noise", filled),
-        Stage("add noise", f"white, deviation {config.iid_noise_scale:g}", noisy),
+        Stage("add noise", f"white, std {config.iid_noise_scale:g}", noisy),
         Stage("shear", f"slope {-shear:.2f}", sheared),
         Stage("subsample", f"to {config.final_seq_length} points", maker.subsample(sheared[:, None])[:, 0]),
     ]

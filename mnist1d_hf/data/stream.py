@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist1d_hf.data.config import GeneratorConfig, check_integer
-from mnist1d_hf.data.generator import LATENTS, SignalMaker, check_deviation
+from mnist1d_hf.data.generator import LATENTS, SignalMaker, check_std
 from mnist1d_hf.data.templates import Templates, check_templates
 from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
 
@@ -39,7 +39,7 @@ MAX_INDEX = 2**60  # indices are below this
 MAX_SEED = 2**63 - 1
 
 _SAMPLES, _ORDER = 0x6D6E6973743164, 0x6F72646572  # second half of Philox's key: what the numbers are for
-_NEGLIGIBLE = 1e-6  # share of the correlated noise's variance that may be left out
+_NEGLIGIBLE = 1e-6  # fraction of the correlated noise's variance that may be left out
 _NORMAL_DIGITS = 20  # binary digits of a normal after the point; before it has three
 _MOST_TABLE = 2**24  # numbers of the table over class, padding and translation; above, rows are made when needed
 
@@ -70,7 +70,7 @@ def sample(
         latents: also return what was drawn.
 
     Returns:
-        `x` float32 (n, final_seq_length), standardised by the population's mean and deviation, and `label`
+        `x` float32 (n, final_seq_length), standardised by the population's mean and standard deviation, and `label`
         int64 (n,); with `latents` also a dict of arrays (n,): padding, translation int64, scale, shear float64.
 
     Raises:
@@ -155,7 +155,7 @@ class StreamPlan:
         self._fold(table)
 
     def _fold(self, table: _Rows | None) -> None:
-        """Divide by the population's deviation once, here, instead of for every sample."""
+        """Divide by the population's standard deviation once, here, instead of for every sample."""
 
         def scaled(array: Array) -> Array:
             return np.ascontiguousarray(array / self.std, dtype=np.float32)
@@ -211,7 +211,7 @@ class StreamPlan:
         return label, (label * self.span + extra) * self.config.max_translation + translation, latents
 
     def _table_rows(self, code: Array) -> _Rows:
-        """Rows for these combinations, float32, the signal divided by the population's deviation."""
+        """Rows for these combinations, float32, the signal divided by the population's standard deviation."""
         if self._table is not None:
             return _Rows(*(part.take(code, axis=0) for part in self._table))
         return self._ready(self._rows(code))
@@ -244,7 +244,7 @@ class StreamPlan:
         return factors[:, left] * (1 - self._after), factors[:, left + 1] * self._after
 
     def _moments(self, codes: Array, table: _Rows | None) -> tuple[float, float]:
-        """Mean and deviation of all numbers of the population, in closed form, to single precision."""
+        """Mean and standard deviation of all numbers of the population, in closed form, to single precision."""
         sums = np.zeros((5, self.config.final_seq_length))
         for start in range(0, len(codes), 4096):
             part = slice(start, start + 4096)
@@ -260,9 +260,9 @@ class StreamPlan:
         square += self.config.shear_scale**2 / 12 * self._slope**2
         mean = float(clean1.mean())
         variance = float(square.mean()) - mean**2
-        deviation = float(np.sqrt(variance)) if variance > 0 else 0.0
-        check_deviation(deviation)
-        return float(np.float32(mean)), float(np.float32(deviation))
+        std = float(np.sqrt(variance)) if variance > 0 else 0.0
+        check_std(std)
+        return float(np.float32(mean)), float(np.float32(std))
 
 
 def _independent_factors(left: Array, after: Array, length: int, scale: float) -> tuple[Array, Array, Array, Array]:

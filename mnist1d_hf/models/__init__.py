@@ -3,6 +3,10 @@
 Importing this registers them with transformers' Auto classes and with `pipeline`.
 """
 
+from mnist1d_hf.errors import require
+
+require("torch", "transformers", "safetensors")
+
 from mnist1d_hf.models.catalog import Pretrained, list_pretrained, load_pretrained
 from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
 from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
