@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import datasets
 import typer
 
+import mnist1d_hf
 from mnist1d_hf.cli import data, publishing, studies, training
 from mnist1d_hf.cli.terminal import INTERRUPTED, run_main
 from mnist1d_hf.errors import UserError
@@ -17,16 +18,32 @@ _ClickException: Any = typer.BadParameter.__base__.__base__  # type: ignore[unio
 app = typer.Typer(
     name="mnist1d-hf",
     help="MNIST-1D for the Hugging Face ecosystem: build it, check it, look at it.",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: boxes cut long option names off on 80 columns
 )
 
 
 def main() -> NoReturn:
-    """Run the command line. What a person can mend ends in one line and exit code 2; a bug shows its traceback."""
+    """Run the command of `sys.argv`. Errors that the user can fix end in one line; see `run_main`."""
     run_main("mnist1d-hf", _run)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mnist1d-hf {mnist1d_hf.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:  # as click does it: the help, and the exit code of a wrong usage
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 def _run() -> int:
@@ -38,8 +55,6 @@ def _run() -> int:
     except _ClickException as error:
         context = getattr(error, "ctx", None)
         message = error.format_message().rstrip(".")
-        if not message:  # the help was asked for by giving no command
-            return 2
         raise UserError(f"{message}; see {context.command_path} --help" if context else message) from None
     except datasets.exceptions.DatasetsError as error:
         raise _cause(error) from None
@@ -49,7 +64,7 @@ def _run() -> int:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The first cause that a person can act upon, if there is one."""
+    """The first cause that the user can fix, if there is one."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, (UserError, OSError)):
         cause = cause.__cause__ or cause.__context__

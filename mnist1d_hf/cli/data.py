@@ -14,8 +14,8 @@ import mnist1d_hf
 from mnist1d_hf.cli import training
 from mnist1d_hf.cli.terminal import console, print_table, progress
 from mnist1d_hf.data import describe
-from mnist1d_hf.data.checksums import CHECKSUMS, Checksums, compare, expected_checksums, measure
-from mnist1d_hf.data.configurations import CONFIGURATIONS, EXACT, find_configuration
+from mnist1d_hf.data.checksums import checksum_differences, expected_checksums, measure
+from mnist1d_hf.data.configurations import CONFIGURATIONS, Checksums, find_configuration
 from mnist1d_hf.data.generator import generate
 from mnist1d_hf.data.schema import OPTIONS, Mnist1dBuilderConfig
 from mnist1d_hf.errors import InvalidValueError, OutputError
@@ -29,13 +29,13 @@ _UsageError: Any = typer.BadParameter.__base__  # of the click that typer brings
 
 Config = Annotated[str, typer.Option("--config", "-c", help=f"Configuration: {', '.join(CONFIGURATIONS)}.")]
 NumSamples = Annotated[int | None, typer.Option(help="Samples in both splits together.", show_default=False)]
-TrainSplit = Annotated[float | None, typer.Option(help="Share of the training split.", show_default=False)]
+TrainSplit = Annotated[float | None, typer.Option(help="Fraction of the training split.", show_default=False)]
 TemplateLen = Annotated[int | None, typer.Option(help="Points before padding.", show_default=False)]
 Padding = Annotated[tuple[int, int] | None, typer.Option(help="Least and greatest padding.", show_default=False)]
 ScaleCoeff = Annotated[float | None, typer.Option(help="Width of the random factor.", show_default=False)]
 MaxTranslation = Annotated[int | None, typer.Option(help="Circular shifts: 0 to this, less one.", show_default=False)]
-CorrNoise = Annotated[float | None, typer.Option(help="Deviation of the smoothed noise.", show_default=False)]
-IidNoise = Annotated[float | None, typer.Option(help="Deviation of the white noise.", show_default=False)]
+CorrNoise = Annotated[float | None, typer.Option(help="Standard deviation of the smoothed noise.", show_default=False)]
+IidNoise = Annotated[float | None, typer.Option(help="Standard deviation of the white noise.", show_default=False)]
 ShearScale = Annotated[float | None, typer.Option(help="Width of the random slope.", show_default=False)]
 ShuffleSeq = Annotated[bool | None, typer.Option(help="Permute the positions.", show_default=False)]
 FinalSeqLength = Annotated[int | None, typer.Option(help="Points of a signal.", show_default=False)]
@@ -138,7 +138,7 @@ def info(
     print_table("Configurations", describe.CONFIGURATION_COLUMNS, [describe.configuration_row(item) for item in names])
     print_table("Generator arguments", describe.ARGUMENT_COLUMNS, describe.argument_rows(name or "default"))
     console.print("SHA-256 (x as float32, label as int64)\n", style="italic")
-    for item in [item for item in names if item in EXACT]:
+    for item in names:
         for split, columns in expected_checksums(item).items():
             for column, digest in columns.items():
                 print(f"  {digest}  {item} {split} {column}")
@@ -154,18 +154,25 @@ def verify(
     """Recompute checksums and compare them: of configurations, or of the files of a build."""
     if rebuild and not targets:
         raise _UsageError("--rebuild goes with the folder of a build")
-    for target in targets or list(CHECKSUMS):
+    for target in targets or _exact_configurations():
         if target not in CONFIGURATIONS and ("://" in target or Path(target).exists()):
             _verify_build(target, rebuild)
             continue
         chosen = find_configuration(target)
         if rebuild or chosen.endless:
             raise InvalidValueError(f"{target}: expected the folder of a build, found the name of a configuration")
+        if not chosen.checksums:
+            console.print(f"{target}: not verified, no checksums are recorded for it", highlight=False)
+            continue
         with progress(target, chosen.generator.num_samples) as advance:
             made = generate(chosen.generator, progress=advance)
         halves = {"train": slice(None, made.num_train), "test": slice(made.num_train, None)}
         _require_expected(target, measure({split: (made.x[rows], made.label[rows]) for split, rows in halves.items()}))
         console.print(f"{target}: {len(made.x):,} samples, bit for bit as expected", highlight=False)
+
+
+def _exact_configurations() -> list[str]:
+    return [name for name, item in CONFIGURATIONS.items() if not item.endless]
 
 
 def _verify_build(target: str, rebuild: bool) -> None:
@@ -176,7 +183,7 @@ def _verify_build(target: str, rebuild: bool) -> None:
 
 
 def _require_expected(name: str, measured: Checksums) -> None:
-    differences = compare(measured, expected_checksums(name))
+    differences = checksum_differences(measured, expected_checksums(name))
     if differences:
         raise OutputError(
             f"{name}: {differences[0]}; this machine's arithmetic rounds differently, or the package is damaged"
@@ -214,9 +221,9 @@ def demo(
     from mnist1d_hf.training import tables
 
     datasets.disable_progress_bars()
-    rows = []
-    with progress("configurations", len(EXACT)) as advance:
-        for name in EXACT:
+    names, rows = _exact_configurations(), []
+    with progress("configurations", len(names)) as advance:
+        for name in names:
             rows.append(_demo_row(name, None if cache_dir is None else str(cache_dir)))
             advance(1)
     columns = ("name", "train", "test", "first load", "again", "to_numpy", "SHA-256")
@@ -240,14 +247,16 @@ def _stream_rate(count: int) -> float:
 
 
 def _demo_row(name: str, cache_dir: str | None) -> tuple[str, ...]:
-    """Load a configuration as a user would, twice, and compare what came with the checksums."""
+    """Load a configuration as a user would, twice, and compare it with its checksums, if it has any."""
     first, loaded = _timed(lambda: datasets.load_dataset("mnist1d", name, cache_dir=cache_dir))
     again, loaded = _timed(lambda: datasets.load_dataset("mnist1d", name, cache_dir=cache_dir))
     arrays_time, arrays = _timed(lambda: {split: mnist1d_hf.to_numpy(loaded[split]) for split in loaded})
     _require_expected(name, measure(arrays))
     sizes = [f"{loaded[split].num_rows:,}" for split in ("train", "test")]
     times = [f"{1000 * seconds:,.1f} ms" for seconds in (first, again, arrays_time)]
-    return (name, *sizes, *times, "paper's" if name in ("default", "custom") else "expected")
+    expected = expected_checksums(name)
+    papers = expected == expected_checksums("default")
+    return (name, *sizes, *times, "paper's" if papers else "expected" if expected else "–")
 
 
 def _timed(function: Callable[[], Any]) -> tuple[float, Any]:

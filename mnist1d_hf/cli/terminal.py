@@ -1,8 +1,10 @@
-"""What the command line and the scripts have in common: how they end, tables, progress bars."""
+"""What the command line and the scripts have in common: how they end, what they print, tables, progress bars."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -31,13 +33,16 @@ messages = Console(stderr=True)
 
 
 def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
-    """Call the main function of a command or script and end the process. What a person can mend ends in one line and
-    exit code 2, an interrupt in one line and 130; a bug shows its traceback.
+    """Call the main function of a command or script, and end the process.
+
+    Errors that the user can fix end in one line and exit code 2, an interrupt in one line and 130; a bug shows its
+    traceback. Characters that the terminal's encoding does not have are printed in ASCII.
 
     Args:
         name: what the line begins with.
         main: its result is the exit code; None for 0.
     """
+    _print_in_any_encoding()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that drafts are removed on the way out
     try:
         code = main() or 0
@@ -46,6 +51,27 @@ def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
     except KeyboardInterrupt:
         code = _fail(name, "interrupted; nothing half-written was kept", INTERRUPTED)
     sys.exit(code)
+
+
+_ASCII = {"±": "+-", "–": "-", "—": "-", "∞": "inf", "×": "x", "…": "...", "→": "->", "≤": "<=", "≥": ">="}
+
+
+def _ascii_instead(error: UnicodeError) -> tuple[str, int]:
+    """An error handler of codecs: other characters for those that cannot be encoded; lines for box drawings."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    found = error.object[error.start : error.end]
+    return "".join(_ASCII.get(char, "-" if "─" <= char <= "╿" else "?") for char in found), error.end
+
+
+codecs.register_error("mnist1d_ascii", _ascii_instead)
+
+
+def _print_in_any_encoding() -> None:
+    """Let stdout and stderr print every character, whatever their encoding is."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="mnist1d_ascii")
 
 
 def _fail(name: str, message: str, code: int) -> int:
@@ -90,6 +116,7 @@ def print_table(
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number in right else "left", overflow="fold", no_wrap=number == 0)
     for row in rows:
-        table.add_row(*row)
+        # Encoded here already, so that columns stay aligned where a character takes the place of two.
+        table.add_row(*(cell.encode(console.encoding, "mnist1d_ascii").decode(console.encoding) for cell in row))
     narrow = not console.is_terminal and console.width < width
     (Console(width=width) if narrow else console).print(table, highlight=False)
