@@ -1,4 +1,9 @@
-"""Configuration of the MNIST-1D networks. This file travels to the Hub with the weights: it needs transformers only."""
+"""Configuration of the MNIST-1D networks.
+
+This file and modeling_mnist1d.py travel to the Hub with the weights. What concerns one architecture only, its defaults
+and checks, stands in its class in modeling_mnist1d.py. There is no `from __future__ import annotations` here: `strict`
+checks types from the annotations, and cannot if they are strings.
+"""
 
 import dataclasses
 import difflib
@@ -6,11 +11,6 @@ from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
-
-ARCHITECTURES = ("logistic", "mlp", "cnn", "gru", "resnet")
-ACTIVATIONS = ("relu", "prelu", "gelu", "silu", "tanh", "elu", "leaky_relu", "sigmoid", "softplus")
-_WIDTHS = {"logistic": [], "mlp": [100, 100], "cnn": [25, 25, 25], "gru": [6], "resnet": [32, 64, 64, 64]}
-_PER_STAGE = {"cnn": ("kernel_sizes", "strides", "paddings"), "resnet": ("strides", "dilations")}
 
 
 @strict
@@ -24,7 +24,7 @@ class Mnist1dConfig(PretrainedConfig):
         widths: units of each hidden layer (mlp), channels of each stage (cnn, resnet), hidden units of each layer (gru,
             all equal).
         activation: "relu", "prelu", "gelu", "silu", "tanh", "elu", "leaky_relu", "sigmoid" or "softplus".
-        dropout: share of the activations that is dropped, in [0, 1): after each hidden layer (mlp, cnn), before the
+        dropout: fraction of the activations that is dropped, in [0, 1): after each hidden layer (mlp, cnn), before the
             output (gru, resnet).
         normalization: "none", "batch", or "layer" (mlp only). None takes "batch" for resnet, "none" for the others.
         residual: mlp: whether a hidden layer as wide as the one before adds to it.
@@ -64,9 +64,9 @@ class Mnist1dConfig(PretrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         _refuse_slips(type(self), kwargs)
-        weights = kwargs.get("transformers_weights")  # the file that transformers would read instead of the usual one
-        if weights is not None and not str(weights).endswith((".safetensors", ".safetensors.index.json")):
-            raise ValueError(f"transformers_weights: only safetensors is read, found {weights!r}; remove the entry")
+        if kwargs.get("transformers_weights") is not None:  # transformers would read this file instead of the usual one
+            found = kwargs["transformers_weights"]
+            raise ValueError(f"transformers_weights: only model.safetensors is read, found {found!r}; remove the entry")
         if self.id2label is None:
             count = kwargs.pop("num_labels", 10)
             if isinstance(count, bool) or not isinstance(count, int) or count < 2:
@@ -76,93 +76,56 @@ class Mnist1dConfig(PretrainedConfig):
             self.label2id = {name: number for number, name in enumerate(names)}
         elif kwargs.get("num_labels", len(self.id2label)) != len(self.id2label):
             raise ValueError(f"num_labels: {kwargs['num_labels']}, but id2label has {len(self.id2label)} names")
-        if self.architecture in _WIDTHS:
-            self._fill_defaults()
+        self._fill_defaults()
         super().__post_init__(**kwargs)
 
     def _fill_defaults(self) -> None:
+        from .modeling_mnist1d import ARCHITECTURES  # here, because that file imports this one
+
+        if self.architecture not in ARCHITECTURES:
+            return  # `validate_names` refuses it
+        network = ARCHITECTURES[self.architecture]
         if self.widths is None:
-            self.widths = list(_WIDTHS[self.architecture])
+            self.widths = list(network.default_widths)
         if self.normalization is None:
-            self.normalization = "batch" if self.architecture == "resnet" else "none"
-        count = len(self.widths)
-        if self.architecture == "cnn":
-            self.kernel_sizes = self.kernel_sizes or [5, *[3] * (count - 1)][:count]
-            self.strides = self.strides or [2] * count
-            self.paddings = self.paddings if self.paddings is not None else [1] * count
-        if self.architecture == "resnet":
-            self.kernel_sizes = self.kernel_sizes or [5, 3]
-            self.strides = self.strides or [1, *[2] * (count - 1)][:count]
-            self.dilations = self.dilations or [1] * count
+            self.normalization = network.normalizations[0]
+        for field, value in network.defaults(len(self.widths)).items():
+            if getattr(self, field) is None:
+                setattr(self, field, value)
 
     def validate_names(self) -> None:
         """Names are among those that exist."""
-        for field, legal in (
+        from .modeling_mnist1d import ACTIVATIONS, ARCHITECTURES
+
+        for field, known in (
             ("architecture", ARCHITECTURES),
             ("activation", ACTIVATIONS),
-            ("normalization", ("none", "batch", "layer")),
             ("padding_mode", ("zeros", "circular")),
             ("pooling", ("flatten", "mean", "max")),
         ):
             found = getattr(self, field)
-            if found not in legal:
-                raise ValueError(f"{field}: expected one of {', '.join(legal)}, found {found!r}")
-        if self.normalization == "layer" and self.architecture != "mlp":
-            raise ValueError(f"normalization: 'layer' goes with mlp, not with {self.architecture}")
-        if self.normalization == "batch" and self.architecture in ("logistic", "gru"):
-            raise ValueError(f"normalization: 'batch' does not go with {self.architecture}")
+            if found not in known:
+                raise ValueError(f"{field}: expected one of {', '.join(known)}, found {found!r}")
+        kinds = " or ".join(ARCHITECTURES[self.architecture].normalizations)
+        if self.normalization not in ARCHITECTURES[self.architecture].normalizations:
+            raise ValueError(f"normalization: expected {kinds} for {self.architecture}, found {self.normalization!r}")
 
     def validate_numbers(self) -> None:
         """Numbers are in their ranges."""
         if self.sequence_length < 1:
             raise ValueError(f"sequence_length: expected at least 1, found {self.sequence_length}")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: expected a share from 0 to below 1, found {self.dropout}")
+            raise ValueError(f"dropout: expected a fraction from 0 to below 1, found {self.dropout}")
         for field, least in (("widths", 1), ("kernel_sizes", 1), ("strides", 1), ("paddings", 0), ("dilations", 1)):
             for value in getattr(self, field) or []:
                 if value < least:
                     raise ValueError(f"{field}: expected integers of at least {least}, found {value}")
 
-    def validate_stages(self) -> None:
-        """Lists fit one another, and the signal is long enough for the strides."""
-        widths = self.widths or []
-        if self.architecture == "logistic" and widths:
-            raise ValueError(f"widths: a logistic regression has no hidden layer, found {widths}")
-        if self.architecture != "logistic" and not widths:
-            raise ValueError(f"widths: expected at least one for {self.architecture}, found none")
-        if self.architecture == "gru" and len(set(widths)) > 1:
-            raise ValueError(f"widths: the layers of a gru are equally wide, found {widths}")
-        for field in _PER_STAGE.get(self.architecture, ()):
-            if len(getattr(self, field)) != len(widths):
-                raise ValueError(
-                    f"{field}: expected as many as widths, {len(widths)}, found {len(getattr(self, field))}"
-                )
-        if self.architecture == "resnet":
-            sizes = self.kernel_sizes or []
-            if len(sizes) != 2 or any(size % 2 == 0 for size in sizes):
-                raise ValueError(f"kernel_sizes: expected two odd numbers for resnet, found {sizes}")
-        for stage, length in enumerate(self.stage_lengths(), start=1):
-            if length < 1:
-                raise ValueError(f"sequence_length: {self.sequence_length} points are too few for stage {stage}")
+    def validate_shape(self) -> None:
+        """The fields fit the architecture."""
+        from .modeling_mnist1d import ARCHITECTURES
 
-    def stage_lengths(self) -> list[int]:
-        """Points that each stage of a cnn or resnet gives out.
-
-        >>> Mnist1dConfig().stage_lengths()
-        [19, 10, 5]
-        """
-        length, lengths = self.sequence_length, []
-        if self.architecture == "cnn":
-            for kernel, stride, padding in zip(
-                self.kernel_sizes or [], self.strides or [], self.paddings or [], strict=True
-            ):
-                length = (length + 2 * padding - kernel) // stride + 1
-                lengths.append(length)
-        if self.architecture == "resnet":
-            for stride in self.strides or []:
-                length = (length - 1) // stride + 1
-                lengths.append(length)
-        return lengths
+        ARCHITECTURES[self.architecture].check(self)
 
 
 def _refuse_slips(config: type, arguments: dict[str, Any]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -15,7 +17,7 @@ from transformers.utils import cached_file
 
 from .configuration_mnist1d import Mnist1dConfig
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "prelu": nn.PReLU,
     "gelu": nn.GELU,
@@ -46,7 +48,7 @@ class Mnist1dForSequenceClassification(PreTrainedModel):
 
     def __init__(self, config: Mnist1dConfig) -> None:
         super().__init__(config)
-        self.network = Network(config)
+        self.network = ARCHITECTURES[config.architecture](config)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -108,44 +110,32 @@ class Mnist1dForSequenceClassification(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers, from safetensors only, and with every weight in its place.
+        """As in transformers, but weights are read from safetensors only, and every weight has to be there.
+
+        The files are read here and handed to transformers as a `state_dict`, because transformers has several ways to
+        read pickled files, which can run any code.
 
         Raises:
-            ValueError: weights that do not fit the configuration, or a request for pickled ones.
-            OSError: no safetensors file, or a damaged one.
+            ValueError: the weights do not fit the configuration, or pickled ones are asked for.
+            OSError: there is no safetensors file, or it is damaged.
         """
         if kwargs.get("use_safetensors") is False:
             raise ValueError("use_safetensors: only safetensors is read; pickled weights can run any code")
-        name, wanted = pretrained_model_name_or_path, kwargs.pop("output_loading_info", False)
-        if isinstance(name, (str, os.PathLike)):
-            _check_source(os.fspath(name), kwargs)
-        kwargs |= {"use_safetensors": True, "output_loading_info": True}
+        source = name = pretrained_model_name_or_path
+        wants_info = kwargs.pop("output_loading_info", False)
+        if name is not None and kwargs.get("state_dict") is None:
+            kwargs |= {"state_dict": _read_weights(os.fspath(name), kwargs), "config": kwargs.get("config") or name}
+            source = None
         try:
-            model, info = super().from_pretrained(name, *args, **kwargs)
+            model, info = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
         except RuntimeError as error:
             raise ValueError(f"{name}: the weights do not fit the configuration: {_first_line(error)}") from error
-        except Exception as error:
-            if type(error).__name__ != "SafetensorError":
-                raise
-            raise OSError(f"{name}: model.safetensors is damaged ({error}); fetch or save it again") from error
-        for kind, problem in (
-            ("missing_keys", "lacks"),
-            ("unexpected_keys", "has unknown"),
-            ("mismatched_keys", "has misshapen"),
-        ):
-            if info.get(kind):
-                first = sorted(map(str, info[kind]))[0]
-                raise ValueError(f"{name}: the file {problem} weights that the configuration asks for: {first}")
-        return (model, info) if wanted else model
-
-    @classmethod
-    def _load_pretrained_model(
-        cls, model: Any, state_dict: Any, checkpoint_files: Any, *args: Any, **kwargs: Any
-    ) -> Any:
-        """Where transformers reads the files, whatever named them: the last gate for pickled ones."""
-        for file in checkpoint_files or []:
-            _check_name(os.fspath(file))
-        return super()._load_pretrained_model(model, state_dict, checkpoint_files, *args, **kwargs)
+        for problem in ("missing", "unexpected", "mismatched"):
+            for key in sorted(map(str, info.get(f"{problem}_keys") or [])):
+                raise ValueError(f"{name}: the weights do not fit the configuration: {problem} {key}")
+        if name is not None:
+            model.name_or_path = model.config.name_or_path = os.fspath(name)
+        return (model, info) if wants_info else model
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
         """As in transformers, as safetensors only."""
@@ -154,37 +144,37 @@ class Mnist1dForSequenceClassification(PreTrainedModel):
         return super().save_pretrained(save_directory, *args, **kwargs)
 
 
-def _check_source(name: str, arguments: dict[str, Any]) -> None:
-    """Refuse a file, a folder and a repository that would have transformers read anything but safetensors."""
+def _read_weights(name: str, arguments: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights in a folder or a repository: from model.safetensors, or from the shards that its index lists.
+
+    Args:
+        name: folder or repository.
+        arguments: of `from_pretrained`; used are those that say where the file is.
+    """
     if os.path.isfile(name):
         raise OSError(f"{name}: expected the folder of the model, found a file; give {os.path.dirname(name) or '.'!r}")
-    if os.path.isdir(name):
-        _check_folder(name, arguments.get("subfolder") or "")
     keys = ("cache_dir", "force_download", "proxies", "token", "revision", "local_files_only", "subfolder")
     options: dict[str, Any] = {key: arguments[key] for key in keys if arguments.get(key) is not None}
-    options |= {
-        f"_raise_exceptions_for_{kind}": False for kind in ("gated_repo", "missing_entries", "connection_errors")
-    }
+    options["_raise_exceptions_for_missing_entries"] = False  # a missing file gives None
     variant = f".{arguments['variant']}" if arguments.get("variant") else ""
-    if cached_file(name, f"model{variant}.safetensors", **options) is None:
+    files = [f"model{variant}.safetensors"]
+    if cached_file(name, files[0], **options) is None:
         index = cached_file(name, f"model.safetensors.index{variant}.json", **options)
         if index is not None:
-            with open(index, encoding="utf-8") as file:
-                for shard in json.load(file).get("weight_map", {}).values():
-                    _check_name(str(shard))
-
-
-def _check_folder(folder: str, subfolder: str) -> None:
-    place = os.path.join(folder, subfolder)
-    files = os.listdir(place) if os.path.isdir(place) else []
-    pickled = [file for file in files if file.endswith((".bin", ".pt", ".pth", ".ckpt"))]
-    if pickled and not any(file.endswith((".safetensors", ".safetensors.index.json")) for file in files):
-        raise OSError(f"{folder}: only {pickled[0]} is there; pickled weights are not read, save them as safetensors")
-
-
-def _check_name(file: str) -> None:
-    if not file.endswith(".safetensors"):
-        raise OSError(f"{file}: pickled weights are not read, only *.safetensors; save them as safetensors")
+            with open(index, encoding="utf-8") as opened:
+                files = sorted(set(json.load(opened)["weight_map"].values()))
+    weights: dict[str, Tensor] = {}
+    for file in files:
+        if not file.endswith(".safetensors"):
+            raise OSError(f"{name}: {file}: pickled weights are not read; save them as safetensors")
+        path = cached_file(name, file, **options)
+        if path is None:
+            raise OSError(f"{name}: {file} is missing; pickled weights are not read, save them as safetensors")
+        try:
+            weights |= load_file(path)
+        except SafetensorError as error:
+            raise OSError(f"{name}: {file} is damaged ({error}); fetch or save it again") from error
+    return weights
 
 
 def _first_line(error: BaseException) -> str:
@@ -192,35 +182,262 @@ def _first_line(error: BaseException) -> str:
     return lines[min(1, len(lines) - 1)] if lines else type(error).__name__
 
 
-class Network(nn.Module):
-    """From signals (..., length) to logits (..., classes).
+ARCHITECTURES: dict[str, type[Network]] = {}
+"""The architectures by name. Subclasses of `Network` enter themselves."""
 
-    Only the last axes are spoken of, so that a training loop can swap the layers for ones with more axes in front.
+
+class Network(nn.Module):
+    """From signals (..., length) to logits (..., classes): stages, one after the other, and a linear output.
+
+    Each architecture is a subclass. `forward` uses only the last axes, so that a training loop can replace the layers
+    by ones with more axes in front.
+
+    Attributes:
+        name: value of `architecture` in the configuration.
+        kind: the architecture in words, for the model card.
+        default_widths: `widths` of the configuration where the user gives none.
+        normalizations: possible values of `normalization`, the default first.
+        per_stage: fields of the configuration with one value for each of `widths`.
+        fields: fields of the configuration that shape the network, each with its words for the model card.
+        channel_axis: where the first stage expects an axis of channels; None if it expects none.
     """
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    default_widths: ClassVar[list[int]]
+    normalizations: ClassVar[tuple[str, ...]] = ("none",)
+    per_stage: ClassVar[tuple[str, ...]] = ()
+    fields: ClassVar[dict[str, str]] = {}
+    channel_axis: ClassVar[int | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        ARCHITECTURES[cls.name] = cls
 
     def __init__(self, config: Mnist1dConfig) -> None:
         super().__init__()
-        self.architecture, self.pooling = config.architecture, config.pooling
-        stages, features = _STAGES[config.architecture](config)
+        stages, features = self.build(config)
         self.stages = nn.ModuleList(stages)
         self.output = nn.Linear(features, config.num_labels)
 
+    @classmethod
+    def build(cls, config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
+        """The stages, and the number of features that the output takes."""
+        raise NotImplementedError
+
+    @classmethod
+    def defaults(cls, stages: int) -> dict[str, Any]:  # noqa: ARG003
+        """Values for fields of the configuration that are None; `stages` is the number of widths."""
+        return {}
+
+    @classmethod
+    def check(cls, config: Mnist1dConfig) -> None:
+        """Raise a ValueError where the fields of the configuration do not fit the architecture, or one another."""
+        count = len(config.widths or [])
+        if not count:
+            raise ValueError(f"widths: expected at least one for {cls.name}, found none")
+        for field in cls.per_stage:
+            found = len(getattr(config, field))
+            if found != count:
+                raise ValueError(f"{field}: expected as many as widths, {count}, found {found}")
+
+    @classmethod
+    def shape(cls, config: Mnist1dConfig) -> dict[str, str]:
+        """What shapes the network, for the model card: words and values.
+
+        >>> ARCHITECTURES["gru"].shape(Mnist1dConfig(architecture="gru"))
+        {'hidden units': '6', 'reads both ways': 'yes'}
+        """
+        return {words: _in_words(getattr(config, field)) for field, words in cls.fields.items()}
+
     def forward(self, x: Tensor, states: list[Tensor] | None = None) -> Tensor:
-        if self.architecture in ("cnn", "resnet"):
-            x = x.unsqueeze(-2)
-        elif self.architecture == "gru":
-            x = x.unsqueeze(-1)
+        """Logits (..., classes); the output of each stage and, last, the features are appended to `states`."""
+        if self.channel_axis is not None:
+            x = x.unsqueeze(self.channel_axis)
         for stage in self.stages:
             x = stage(x)
             if states is not None:
                 states.append(x)
-        if self.architecture == "resnet" and self.pooling != "flatten":
-            x = x.mean(-1) if self.pooling == "mean" else x.amax(-1)
-        elif self.architecture in ("cnn", "gru", "resnet"):
-            x = x.flatten(-2)
+        x = self.features(x)
         if states is not None:
             states.append(x)
         return self.output(x)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features (..., features) from the output of the last stage."""
+        return x if self.channel_axis is None else x.flatten(-2)
+
+
+_LAYER_FIELDS = {"activation": "activation", "normalization": "normalisation", "dropout": "dropout"}
+
+
+class Logistic(Network):
+    """Softmax regression: no stage, only the output."""
+
+    name = "logistic"
+    kind = "logistic regression"
+    default_widths = []
+
+    @classmethod
+    def check(cls, config: Mnist1dConfig) -> None:
+        if config.widths:
+            raise ValueError(f"widths: a logistic regression has no hidden layer, found {config.widths}")
+
+    @classmethod
+    def build(cls, config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
+        return [], config.sequence_length
+
+
+class Mlp(Network):
+    """Hidden layers; one as wide as the layer before adds to its input."""
+
+    name = "mlp"
+    kind = "dense network"
+    default_widths = [100, 100]
+    normalizations = ("none", "batch", "layer")
+    fields = {
+        "widths": "units of the hidden layers",
+        "residual": "layers of equal width add to their input",
+        **_LAYER_FIELDS,
+    }
+
+    @classmethod
+    def build(cls, config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
+        sizes = [config.sequence_length, *(config.widths or [])]
+        pairs = enumerate(itertools.pairwise(sizes))
+        return [Dense(config, before, width, number == 0) for number, (before, width) in pairs], sizes[-1]
+
+
+class Cnn(Network):
+    """Convolutions with strides; the features are all outputs of the last one."""
+
+    name = "cnn"
+    kind = "convolutional network"
+    default_widths = [25, 25, 25]
+    normalizations = ("none", "batch")
+    per_stage = ("kernel_sizes", "strides", "paddings")
+    fields = {
+        "widths": "channels",
+        "kernel_sizes": "kernel sizes",
+        "strides": "strides",
+        "paddings": "paddings",
+        **_LAYER_FIELDS,
+    }
+    channel_axis = -2
+
+    @classmethod
+    def defaults(cls, stages: int) -> dict[str, Any]:
+        return {"kernel_sizes": [5, *[3] * (stages - 1)][:stages], "strides": [2] * stages, "paddings": [1] * stages}
+
+    @classmethod
+    def check(cls, config: Mnist1dConfig) -> None:
+        super().check(config)
+        for stage, length in enumerate(cls._lengths(config), start=1):
+            if length < 1:
+                raise ValueError(f"sequence_length: {config.sequence_length} points are too few for stage {stage}")
+
+    @classmethod
+    def _lengths(cls, config: Mnist1dConfig) -> list[int]:
+        """Points that each stage gives out."""
+        lengths = [config.sequence_length]
+        for kernel, stride, padding in _by_stage(config, *cls.per_stage):
+            lengths.append((lengths[-1] + 2 * padding - kernel) // stride + 1)
+        return lengths[1:]
+
+    @classmethod
+    def build(cls, config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
+        stages: list[nn.Module] = []
+        before = 1
+        for width, kernel, stride, padding in _by_stage(config, "widths", *cls.per_stage):
+            stages.append(Convolution(config, before, width, kernel, stride, padding))
+            before = width
+        return stages, before * cls._lengths(config)[-1]
+
+
+class Gru(Network):
+    """A recurrent network; the features are its outputs at all steps."""
+
+    name = "gru"
+    kind = "recurrent network (GRU)"
+    default_widths = [6]
+    fields = {"widths": "hidden units", "bidirectional": "reads both ways"}
+    channel_axis = -1
+
+    @classmethod
+    def check(cls, config: Mnist1dConfig) -> None:
+        super().check(config)
+        if len(set(config.widths or [])) > 1:
+            raise ValueError(f"widths: the layers of a gru are equally wide, found {config.widths}")
+
+    @classmethod
+    def build(cls, config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
+        widths = config.widths or []
+        return [Recurrence(config, widths)], config.sequence_length * widths[0] * (2 if config.bidirectional else 1)
+
+
+class ResNet(Network):
+    """A convolution, residual blocks, and pooling over the length."""
+
+    name = "resnet"
+    kind = "residual convolutional network"
+    default_widths = [32, 64, 64, 64]
+    normalizations = ("batch", "none")
+    per_stage = ("strides", "dilations")
+    fields = {
+        "widths": "channels of the stages",
+        "kernel_sizes": "kernel sizes (first convolution, all others)",
+        "strides": "strides",
+        "dilations": "dilations",
+        "padding_mode": "padding",
+        "pooling": "pooling before the output",
+        **_LAYER_FIELDS,
+    }
+    channel_axis = -2
+
+    def __init__(self, config: Mnist1dConfig) -> None:
+        super().__init__(config)
+        self.pooling = config.pooling
+
+    @classmethod
+    def defaults(cls, stages: int) -> dict[str, Any]:
+        return {"kernel_sizes": [5, 3], "strides": [1, *[2] * (stages - 1)][:stages], "dilations": [1] * stages}
+
+    @classmethod
+    def check(cls, config: Mnist1dConfig) -> None:
+        super().check(config)
+        sizes = config.kernel_sizes or []
+        if len(sizes) != 2 or any(size % 2 == 0 for size in sizes):
+            raise ValueError(f"kernel_sizes: expected two odd numbers for resnet, found {sizes}")
+
+    @classmethod
+    def build(cls, config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
+        before, kernel = (config.widths or [1])[0], (config.kernel_sizes or [5])[0]
+        options: dict[str, Any] = {"padding_mode": config.padding_mode, "bias": _bias(config)}
+        stages: list[nn.Module] = [nn.Conv1d(1, before, kernel, 1, kernel // 2, **options)]
+        length = config.sequence_length
+        for width, stride, dilation in _by_stage(config, "widths", *cls.per_stage):
+            stages.append(ResidualBlock(config, before, width, stride, dilation))
+            before, length = width, (length - 1) // stride + 1
+        stages.append(Head(config, before))
+        return stages, before * (length if config.pooling == "flatten" else 1)
+
+    def features(self, x: Tensor) -> Tensor:
+        if self.pooling == "flatten":
+            return x.flatten(-2)
+        return x.mean(-1) if self.pooling == "mean" else x.amax(-1)
+
+
+def _by_stage(config: Mnist1dConfig, *fields: str) -> list[tuple[int, ...]]:
+    """The values of these fields of the configuration, stage by stage."""
+    return list(zip(*(getattr(config, field) for field in fields), strict=True))
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 class Dense(nn.Module):
@@ -231,7 +448,7 @@ class Dense(nn.Module):
         self.residual = config.residual and before == width and not first
         self.linear = nn.Linear(before, width, bias=_bias(config))
         self.normalization = _normalization(config, width)
-        self.activation = _ACTIVATIONS[config.activation]()
+        self.activation = ACTIVATIONS[config.activation]()
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -246,7 +463,7 @@ class Convolution(nn.Module):
         super().__init__()
         self.convolution = nn.Conv1d(before, width, kernel, stride, padding, bias=_bias(config))
         self.normalization = _normalization(config, width)
-        self.activation = _ACTIVATIONS[config.activation]()
+        self.activation = ACTIVATIONS[config.activation]()
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -274,10 +491,10 @@ class ResidualBlock(nn.Module):
         padding = dilation * (kernel // 2)
         options: dict[str, Any] = {"dilation": dilation, "padding_mode": config.padding_mode, "bias": _bias(config)}
         self.normalization1 = _normalization(config, before)
-        self.activation1 = _ACTIVATIONS[config.activation]()
+        self.activation1 = ACTIVATIONS[config.activation]()
         self.convolution1 = nn.Conv1d(before, width, kernel, stride, padding, **options)
         self.normalization2 = _normalization(config, width)
-        self.activation2 = _ACTIVATIONS[config.activation]()
+        self.activation2 = ACTIVATIONS[config.activation]()
         self.convolution2 = nn.Conv1d(width, width, kernel, 1, padding, **options)
         same = before == width and stride == 1
         self.shortcut = nn.Identity() if same else nn.Conv1d(before, width, 1, stride, bias=_bias(config))
@@ -294,7 +511,7 @@ class Head(nn.Module):
     def __init__(self, config: Mnist1dConfig, width: int) -> None:
         super().__init__()
         self.normalization = _normalization(config, width)
-        self.activation = _ACTIVATIONS[config.activation]()
+        self.activation = ACTIVATIONS[config.activation]()
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -309,41 +526,3 @@ def _bias(config: Mnist1dConfig) -> bool:
 def _normalization(config: Mnist1dConfig, width: int) -> nn.Module:
     kinds: dict[str | None, Any] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
     return kinds[config.normalization](width) if config.normalization in kinds else nn.Identity()
-
-
-def _logistic(config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
-    return [], config.sequence_length
-
-
-def _mlp(config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
-    sizes = [config.sequence_length, *(config.widths or [])]
-    pairs = enumerate(itertools.pairwise(sizes))
-    return [Dense(config, before, width, number == 0) for number, (before, width) in pairs], sizes[-1]
-
-
-def _cnn(config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
-    channels = [1, *(config.widths or [])]
-    geometry = zip(config.kernel_sizes or [], config.strides or [], config.paddings or [], strict=True)
-    pairs = zip(channels[:-1], channels[1:], geometry, strict=True)
-    stages: list[nn.Module] = [Convolution(config, before, width, *item) for before, width, item in pairs]
-    return stages, channels[-1] * config.stage_lengths()[-1]
-
-
-def _gru(config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
-    widths = config.widths or []
-    return [Recurrence(config, widths)], config.sequence_length * widths[0] * (2 if config.bidirectional else 1)
-
-
-def _resnet(config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
-    widths, kernel = config.widths or [], (config.kernel_sizes or [5, 3])[0]
-    options: dict[str, Any] = {"padding_mode": config.padding_mode, "bias": _bias(config)}
-    stages: list[nn.Module] = [nn.Conv1d(1, widths[0], kernel, 1, kernel // 2, **options)]
-    before = widths[0]
-    for width, stride, dilation in zip(widths, config.strides or [], config.dilations or [], strict=True):
-        stages.append(ResidualBlock(config, before, width, stride, dilation))
-        before = width
-    stages.append(Head(config, before))
-    return stages, before * (config.stage_lengths()[-1] if config.pooling == "flatten" else 1)
-
-
-_STAGES = {"logistic": _logistic, "mlp": _mlp, "cnn": _cnn, "gru": _gru, "resnet": _resnet}

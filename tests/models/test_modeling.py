@@ -12,11 +12,13 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
 
 from mnist1d_hf import GeneratorConfig, Mnist1dConfig, Mnist1dForSequenceClassification, load_dataset
 from mnist1d_hf.data.templates import get_templates
+from mnist1d_hf.models import modeling_mnist1d as modeling
 from mnist1d_hf.models import register
 
 ARCHITECTURES = {"logistic": 410, "mlp": 15_210, "cnn": 5_210, "gru": 5_134, "resnet": 85_738}
@@ -113,6 +115,51 @@ def test_defaults_are_those_of_the_generator():
     assert list(config.id2label.values()) == [str(label) for label in get_templates()["y"]]
 
 
+def test_one_class_adds_an_architecture(x, tmp_path):
+    class Sums(modeling.Network):
+        name = "sums"
+        kind = "network of sums"
+        default_widths = [4]
+        fields = {"widths": "sums", "dropout": "dropout"}
+
+        @classmethod
+        def check(cls, config):
+            super().check(config)
+            if config.sequence_length % config.widths[0]:
+                raise ValueError(f"widths: expected a divisor of {config.sequence_length}, found {config.widths[0]}")
+
+        @classmethod
+        def build(cls, config):
+            return [nn.Unflatten(-1, (config.widths[0], -1))], config.widths[0]
+
+        def features(self, x):
+            return x.sum(-1)
+
+    try:
+        model = model_of(architecture="sums")
+        model.save_pretrained(tmp_path)
+        again = Mnist1dForSequenceClassification.from_pretrained(tmp_path)
+        assert torch.equal(again(x).logits, again.network.output(x.view(6, 4, 10).sum(-1)))
+        assert model.num_parameters() == 50
+        assert modeling.ARCHITECTURES["sums"].shape(again.config) == {"sums": "4", "dropout": "0"}
+        with pytest.raises(StrictDataclassError, match="widths: expected a divisor of 40, found 3"):
+            Mnist1dConfig(architecture="sums", widths=[3])
+    finally:
+        del modeling.ARCHITECTURES["sums"]
+
+
+def test_words_for_the_card():
+    """Values are written as a reader expects them: lists with commas, booleans as words, numbers short."""
+    config = Mnist1dConfig(architecture="mlp", widths=[30, 20], dropout=0.5)
+    assert modeling.ARCHITECTURES["mlp"].shape(config) == {
+        "units of the hidden layers": "30, 20",
+        "layers of equal width add to their input": "yes",
+        "activation": "relu",
+        "normalisation": "none",
+        "dropout": "0.5",
+    }
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_hidden_states_end_with_the_features(architecture, x):
     model = model_of(architecture=architecture)
@@ -128,22 +175,30 @@ def test_the_loss_is_the_mean_cross_entropy(x):
     assert torch.allclose(output.loss, nn.functional.cross_entropy(output.logits, labels))
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "cnn", "gru", "resnet"])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")  # torch's own
-def test_export_bf16_and_meta(architecture, x):
-    model = model_of(architecture=architecture)
-    expected = model(x).logits
-    batch = torch.export.Dim("batch", min=2, max=512)
-    shapes = {"x": {0: batch}, "labels": None}
-    exported = torch.export.export(model, (x,), {"labels": None}, dynamic_shapes=shapes).module()
-    assert torch.allclose(exported(x, labels=None).logits, expected, atol=1e-5)
+def some_always(always):
+    """All architectures; those that are not in `always` with the option --long only."""
+    return [name if name in always else pytest.param(name, marks=pytest.mark.long) for name in ARCHITECTURES]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_bfloat16_and_meta(architecture, x):
+    expected = model_of(architecture=architecture)(x).logits
     half = model_of(architecture=architecture).to(torch.bfloat16)
     assert torch.allclose(half(x.bfloat16()).logits.float(), expected, atol=0.05)
     with torch.device("meta"):
-        assert Mnist1dForSequenceClassification(model.config)(torch.empty(2, 40)).logits.shape == (2, 10)
+        assert Mnist1dForSequenceClassification(half.config)(torch.empty(2, 40)).logits.shape == (2, 10)
 
 
-@pytest.mark.parametrize("architecture", ["logistic", "mlp", "cnn", "gru", "resnet"])
+@pytest.mark.parametrize("architecture", some_always(["cnn"]))
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")  # torch's own
+def test_export(architecture, x):
+    model = model_of(architecture=architecture)
+    shapes = {"x": {0: torch.export.Dim("batch", min=2, max=512)}, "labels": None}
+    exported = torch.export.export(model, (x,), {"labels": None}, dynamic_shapes=shapes).module()
+    assert torch.allclose(exported(x[:4], labels=None).logits, model(x[:4]).logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", some_always(["cnn"]))
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")  # torch's own
 def test_onnx(architecture, x, tmp_path):
     """Exported once, any batch: ONNX Runtime gives the same logits."""
@@ -167,19 +222,13 @@ def test_onnx(architecture, x, tmp_path):
         np.testing.assert_allclose(logits, model(batch).logits.detach().numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("backend", "architecture"),
-    [
-        *(("aot_eager", architecture) for architecture in ("mlp", "cnn", "gru", "resnet")),
-        pytest.param(
-            *("inductor", "cnn"),
-            marks=pytest.mark.skipif(not shutil.which("g++"), reason="inductor needs a C++ compiler"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("architecture", some_always(["cnn", "gru"]))
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute")  # torch's own
 def test_compile(architecture, backend, x):
     """In one graph (but for nn.GRU, of which torch makes none), forwards and backwards, with the loss."""
+    if backend == "inductor" and not shutil.which("g++"):
+        pytest.skip("inductor needs a C++ compiler")
     model, labels = model_of(architecture=architecture), torch.arange(6)
     expected = model(x, labels=labels)
     expected.loss.backward()
@@ -216,14 +265,16 @@ def test_the_trainer_takes_the_dataset_as_it_is(tmp_path):
 def test_without_this_package(x, tmp_path):
     """The saved folder, with its code, in a process that cannot import mnist1d_hf: the same logits, bit for bit."""
     register()
-    model = model_of(architecture="resnet")
+    model = model_of(architecture="resnet", widths=[4, 8])
     model.save_pretrained(tmp_path / "model")
     torch.save(x, tmp_path / "x.pt")
     code = """
         import sys
         sys.modules["mnist1d_hf"] = None
         import torch
-        from transformers import AutoModelForSequenceClassification
+        from transformers import AutoConfig, AutoModelForSequenceClassification
+        config = AutoConfig.from_pretrained("model", trust_remote_code=True)
+        assert config.widths == [4, 8], config
         model = AutoModelForSequenceClassification.from_pretrained("model", trust_remote_code=True)
         torch.save(model(torch.load("x.pt")).logits.detach(), "logits.pt")
     """
@@ -272,7 +323,7 @@ def test_only_safetensors(tmp_path):
         model.save_pretrained(tmp_path / "a", safe_serialization=False)
     model.config.save_pretrained(tmp_path / "b")
     torch.save(model.state_dict(), tmp_path / "b" / "pytorch_model.bin")
-    with pytest.raises(OSError, match=r"only pytorch_model.bin is there; pickled weights are not read"):
+    with pytest.raises(OSError, match=r"model.safetensors is missing; pickled weights are not read"):
         Mnist1dForSequenceClassification.from_pretrained(tmp_path / "b")
     with pytest.raises(ValueError, match="use_safetensors: only safetensors is read"):
         Mnist1dForSequenceClassification.from_pretrained(tmp_path / "b", use_safetensors=False)
@@ -308,7 +359,25 @@ def named_by_the_caller(folder):
     return folder / "weights.bin", "weights.bin"
 
 
-@pytest.mark.parametrize("route", [named_in_the_configuration, named_in_an_index, named_by_the_caller])
+def instead_of_safetensors(folder):
+    (folder / "model.safetensors").unlink()
+    return folder, "pytorch_model.bin"
+
+
+def named_as_safetensors(folder):
+    return folder, "model.safetensors"
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        named_in_the_configuration,
+        named_in_an_index,
+        named_by_the_caller,
+        instead_of_safetensors,
+        named_as_safetensors,
+    ],
+)
 @pytest.mark.parametrize("auto", [False, True], ids=["class", "auto"])
 def test_no_way_round_safetensors(route, auto, tmp_path):
     """transformers knows names for weights that skip its own check; none leads to a pickle."""
@@ -322,11 +391,27 @@ def test_no_way_round_safetensors(route, auto, tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
-def test_sharded_safetensors_are_read(x, tmp_path):
+def test_shards_variants_and_subfolders_are_read(x, tmp_path):
     model = model_of()
     model.save_pretrained(tmp_path, max_shard_size=5000)
     assert (tmp_path / "model.safetensors.index.json").exists()
-    assert torch.equal(Mnist1dForSequenceClassification.from_pretrained(tmp_path)(x).logits, model(x).logits)
+    model.save_pretrained(tmp_path / "inner", variant="small")
+    for options in ({}, {"subfolder": "inner", "variant": "small"}):
+        again = Mnist1dForSequenceClassification.from_pretrained(tmp_path, **options)
+        assert torch.equal(again(x).logits, model(x).logits)
+        assert again.config.name_or_path == str(tmp_path)
+
+
+def test_arguments_reach_the_configuration_and_transformers(x, tmp_path):
+    model_of().save_pretrained(tmp_path)
+    load = Mnist1dForSequenceClassification.from_pretrained
+    model, info = load(tmp_path, output_hidden_states=True, dtype="bfloat16", output_loading_info=True)
+    assert len(model(x.bfloat16()).hidden_states) == 4
+    assert not info["missing_keys"]
+    with pytest.raises(ValueError, match="state_dict"):
+        load(tmp_path, state_dict=model.state_dict())
+    again = load(None, config=model.config, state_dict=model.state_dict())
+    assert torch.equal(again(x.bfloat16()).logits, model(x.bfloat16()).logits)
 
 
 @pytest.mark.parametrize(

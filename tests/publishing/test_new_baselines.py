@@ -7,7 +7,8 @@ import warnings
 import pytest
 
 from mnist1d_hf.models import catalog
-from mnist1d_hf.models.configuration_mnist1d import ARCHITECTURES, Mnist1dConfig
+from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
+from mnist1d_hf.models.modeling_mnist1d import ARCHITECTURES
 from mnist1d_hf.publishing import items, layout, model_text
 from mnist1d_hf.publishing.cards import dataset_card
 from mnist1d_hf.training.augmentation import Augmentation
