@@ -19,21 +19,17 @@ class Mnist1dConfig(PretrainedConfig):
     5,210 and 5,134 parameters (Greydanus & Kobak 2024, arXiv 2011.14439, section 3).
 
     Attributes:
-        architecture: "logistic", "mlp", "cnn", "gru" or "resnet" (residual convolutions, normalised before each).
+        architecture: a name in `ARCHITECTURES` of modeling_mnist1d.py, where each class says how it uses the fields.
         sequence_length: points of a signal.
-        widths: units of each hidden layer (mlp), channels of each stage (cnn, resnet), hidden units of each layer (gru,
-            all equal).
+        widths: units or channels of each stage.
         activation: "relu", "prelu", "gelu", "silu", "tanh", "elu", "leaky_relu", "sigmoid" or "softplus".
-        dropout: fraction of the activations that is dropped, in [0, 1): after each hidden layer (mlp, cnn), before the
-            output (gru, resnet).
-        normalization: "none", "batch", or "layer" (mlp only). None takes "batch" for resnet, "none" for the others.
-        residual: mlp: whether a hidden layer as wide as the one before adds to it.
-        kernel_sizes, strides, paddings: cnn: of each stage; resnet takes `strides` for its stages, and the first of
-            `kernel_sizes` for its first convolution, the second for all others.
-        dilations: resnet: of each stage.
-        padding_mode: resnet: "zeros" or "circular".
-        pooling: resnet: "flatten", "mean" or "max" over the length before the output.
-        bidirectional: gru: whether it reads both ways.
+        dropout: fraction of the activations that is dropped, in [0, 1).
+        normalization: "none", "batch" or "layer"; None takes the default of the architecture.
+        residual: whether a stage as wide as the one before adds to its input (mlp).
+        kernel_sizes, strides, paddings, dilations: of the convolutions.
+        padding_mode: "zeros" or "circular" (resnet).
+        pooling: "flatten", "mean" or "max" over the length before the output (resnet).
+        bidirectional: whether the signal is read both ways (gru).
         num_labels, id2label: classes; ten, called "0" to "9", by default.
 
     Raises:

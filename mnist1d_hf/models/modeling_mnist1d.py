@@ -272,7 +272,7 @@ _LAYER_FIELDS = {"activation": "activation", "normalization": "normalisation", "
 
 
 class Logistic(Network):
-    """Softmax regression: no stage, only the output."""
+    """Softmax regression: no stage, only the output. `widths` is empty."""
 
     name = "logistic"
     kind = "logistic regression"
@@ -289,7 +289,10 @@ class Logistic(Network):
 
 
 class Mlp(Network):
-    """Hidden layers; one as wide as the layer before adds to its input."""
+    """One hidden layer for each of `widths`, with dropout after it.
+
+    If `residual`, a layer as wide as the one before adds to its input.
+    """
 
     name = "mlp"
     kind = "dense network"
@@ -309,7 +312,10 @@ class Mlp(Network):
 
 
 class Cnn(Network):
-    """Convolutions with strides; the features are all outputs of the last one."""
+    """One convolution for each of `widths`, with its `kernel_sizes`, `strides` and `paddings`, and dropout after it.
+
+    The features are all outputs of the last convolution.
+    """
 
     name = "cnn"
     kind = "convolutional network"
@@ -355,7 +361,10 @@ class Cnn(Network):
 
 
 class Gru(Network):
-    """A recurrent network; the features are its outputs at all steps."""
+    """A recurrent network with one layer for each of `widths`, all equal.
+
+    If `bidirectional`, it reads the signal both ways. The features are its outputs at all steps, after dropout.
+    """
 
     name = "gru"
     kind = "recurrent network (GRU)"
@@ -376,7 +385,11 @@ class Gru(Network):
 
 
 class ResNet(Network):
-    """A convolution, residual blocks, and pooling over the length."""
+    """A convolution, one residual block for each of `widths`, and `pooling` over the length.
+
+    `kernel_sizes` has two values: for the first convolution and for all others. `strides` and `dilations` are those of
+    the blocks. Dropout comes before the pooling.
+    """
 
     name = "resnet"
     kind = "residual convolutional network"

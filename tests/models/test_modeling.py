@@ -18,10 +18,10 @@ from transformers import AutoModelForSequenceClassification, Trainer, TrainingAr
 
 from mnist1d_hf import GeneratorConfig, Mnist1dConfig, Mnist1dForSequenceClassification, load_dataset
 from mnist1d_hf.data.templates import get_templates
-from mnist1d_hf.models import modeling_mnist1d as modeling
 from mnist1d_hf.models import register
+from mnist1d_hf.models.modeling_mnist1d import ARCHITECTURES, Network
 
-ARCHITECTURES = {"logistic": 410, "mlp": 15_210, "cnn": 5_210, "gru": 5_134, "resnet": 85_738}
+PAPERS = {"logistic": 410, "mlp": 15_210, "cnn": 5_210, "gru": 5_134}  # parameters, as in the paper
 OPTIONS = [
     {"architecture": "mlp", "widths": [30, 20, 20], "activation": "prelu", "dropout": 0.1, "normalization": "layer"},
     {"architecture": "mlp", "widths": [30], "residual": False, "normalization": "batch", "sequence_length": 7},
@@ -74,26 +74,25 @@ class _Plain(nn.Module):
         return output(x)
 
 
-@pytest.mark.parametrize("architecture", ["logistic", "mlp", "cnn", "gru"])
+@pytest.mark.parametrize("architecture", PAPERS)
 def test_the_papers_networks_are_plain_torch(architecture, x):
     """Same seed, same initial weights, same logits: bit for bit."""
     model = model_of(3, architecture=architecture)
     torch.manual_seed(3)
     plain = _Plain(architecture)
-    assert model.num_parameters() == ARCHITECTURES[architecture]
+    assert model.num_parameters() == PAPERS[architecture]
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert torch.equal(model(x).logits, plain(x))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(("length", "classes"), [(40, 10), (17, 3), (100, 26)])
+@pytest.mark.parametrize(("length", "classes"), [(17, 3), (100, 26)])
 def test_any_length_and_number_of_classes(architecture, length, classes):
     model = model_of(architecture=architecture, sequence_length=length, num_labels=classes)
     output = model(torch.zeros(5, length), labels=torch.tensor([0, 1, 2, 0, classes - 1]))
     assert output.logits.shape == (5, classes)
     assert output.loss.shape == ()
-    assert (length, classes) != (40, 10) or model.num_parameters() == ARCHITECTURES[architecture]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -116,7 +115,7 @@ def test_defaults_are_those_of_the_generator():
 
 
 def test_one_class_adds_an_architecture(x, tmp_path):
-    class Sums(modeling.Network):
+    class Sums(Network):
         name = "sums"
         kind = "network of sums"
         default_widths = [4]
@@ -141,17 +140,17 @@ def test_one_class_adds_an_architecture(x, tmp_path):
         again = Mnist1dForSequenceClassification.from_pretrained(tmp_path)
         assert torch.equal(again(x).logits, again.network.output(x.view(6, 4, 10).sum(-1)))
         assert model.num_parameters() == 50
-        assert modeling.ARCHITECTURES["sums"].shape(again.config) == {"sums": "4", "dropout": "0"}
+        assert ARCHITECTURES["sums"].shape(again.config) == {"sums": "4", "dropout": "0"}
         with pytest.raises(StrictDataclassError, match="widths: expected a divisor of 40, found 3"):
             Mnist1dConfig(architecture="sums", widths=[3])
     finally:
-        del modeling.ARCHITECTURES["sums"]
+        del ARCHITECTURES["sums"]
 
 
 def test_words_for_the_card():
     """Values are written as a reader expects them: lists with commas, booleans as words, numbers short."""
     config = Mnist1dConfig(architecture="mlp", widths=[30, 20], dropout=0.5)
-    assert modeling.ARCHITECTURES["mlp"].shape(config) == {
+    assert ARCHITECTURES["mlp"].shape(config) == {
         "units of the hidden layers": "30, 20",
         "layers of equal width add to their input": "yes",
         "activation": "relu",
