@@ -157,17 +157,20 @@ def _read_weights(name: str, arguments: dict[str, Any]) -> dict[str, Tensor]:
     options: dict[str, Any] = {key: arguments[key] for key in keys if arguments.get(key) is not None}
     options["_raise_exceptions_for_missing_entries"] = False  # a missing file gives None
     variant = f".{arguments['variant']}" if arguments.get("variant") else ""
-    files = [f"model{variant}.safetensors"]
-    if cached_file(name, files[0], **options) is None:
-        index = cached_file(name, f"model.safetensors.index{variant}.json", **options)
-        if index is not None:
-            with open(index, encoding="utf-8") as opened:
-                files = sorted(set(json.load(opened)["weight_map"].values()))
-    weights: dict[str, Tensor] = {}
-    for file in files:
+
+    def find(file: str) -> str | None:
         if not file.endswith(".safetensors"):
             raise OSError(f"{name}: {file}: pickled weights are not read; save them as safetensors")
-        path = cached_file(name, file, **options)
+        return cached_file(name, file, **options)
+
+    usual = f"model{variant}.safetensors"
+    files = {usual: find(usual)}
+    index = cached_file(name, f"model.safetensors.index{variant}.json", **options) if files[usual] is None else None
+    if index is not None:
+        with open(index, encoding="utf-8") as opened:
+            files = {shard: find(shard) for shard in set(json.load(opened)["weight_map"].values())}
+    weights: dict[str, Tensor] = {}
+    for file, path in files.items():
         if path is None:
             raise OSError(f"{name}: {file} is missing; pickled weights are not read, save them as safetensors")
         try:
