@@ -1,8 +1,9 @@
-"""Where the batches of a population come from: the rows of a dataset, or fresh samples of the stream."""
+"""Where the batches of an ensemble come from: the rows of a training split, or new samples of the stream."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -10,120 +11,178 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnist1d_hf.data.stream import sample
-from mnist1d_hf.errors import InvalidValueError
-from mnist1d_hf.training.recipe import Recipe
 from mnist1d_hf.training.synthesis import analyse
 
-_DRAWN = 16  # batches of fresh samples that are drawn at a time
+_BATCHES_AT_ONCE = 16  # of the stream: one call for many samples is faster
+
+Vary = Callable[[Tensor, list[torch.Generator]], Tensor]
+"""Makes new signals (members, batch, length) from old ones, with one generator for each member."""
+
+
+class Batches(Protocol):
+    """What an `Ensemble` trains on."""
+
+    def next(self, step: int) -> tuple[Tensor, Tensor]:
+        """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next batches depend on, besides the generators."""
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from what `state` returned."""
 
 
 class Rows:
-    """Rows of a training split: each member has its own held-out part and its own order.
+    """Batches from the rows of a training split; each member has its own order.
 
     Args:
-        x: signals (n, length), or (members, n, length) where each member has a training split of its own.
-        label: (n,) or (members, n).
-
-    Attributes:
-        held_out: rows (members, count) that a member is not trained on.
+        x: signals, float32 (members, rows, length).
+        label: int64 (members, rows).
+        generators: of random numbers, one for each member, on the CPU.
+        batch_size: samples a step; all of them in each step where there are not more.
+        shuffle: a new order in each epoch; else the stored order.
+        kept: the rows that each member is trained on, int64 (members, count); all by default.
+        vary: changes the signals of each batch.
     """
 
     def __init__(
-        self, recipe: Recipe, seeds: Sequence[int], x: Tensor, label: Tensor, generators: list[torch.Generator]
+        self,
+        x: Tensor,
+        label: Tensor,
+        generators: list[torch.Generator],
+        batch_size: int,
+        *,
+        shuffle: bool,
+        kept: Tensor | None = None,
+        vary: Vary | None = None,
     ) -> None:
-        own = x.dim() == 3
-        if own and len(x) != len(seeds):
-            raise InvalidValueError(f"signals: expected those of {len(seeds)} seeds, found those of {len(x)}")
-        self.recipe, self.generators, rows = recipe, generators, x.shape[-2]
-        self.x, self.label = (x.flatten(0, 1), label.flatten()) if own else (x, label)
-        first = rows * torch.arange(len(seeds))[:, None] if own else 0  # the members' splits lie behind one another
-        count = round(recipe.holdout * rows)
-        orders = torch.stack(
-            [torch.randperm(rows, generator=torch.Generator().manual_seed(2**33 + seed)) for seed in seeds]
-        )
-        self.held_out = orders[:, :count].sort(dim=1).values + first
-        kept = orders[:, count:].sort(dim=1).values if count else torch.arange(rows).expand(len(seeds), rows)
-        self.kept = kept + first
-        self.order = torch.empty(len(seeds), 0, dtype=torch.long)
+        self.x, self.label, self.generators, self.vary = x, label, generators, vary
+        self.batch_size, self.shuffle = batch_size, shuffle
+        self.kept = torch.arange(x.shape[1]).expand(x.shape[:2]) if kept is None else kept
+        self._order = torch.empty(len(x), 0, dtype=torch.long)
 
     def next(self, step: int) -> tuple[Tensor, Tensor]:
         """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""
-        rows = self._rows(step).to(self.x.device)
-        return self._signals(rows), self.label[rows]
+        return self._take(self._rows(step))
 
-    def _signals(self, rows: Tensor) -> Tensor:
-        """The signals of these rows, varied where the recipe says so."""
-        x = self.x[rows]
-        return x if self.recipe.augmentation is None else self.recipe.augmentation(x, self.generators)
+    def _take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        x, label = take(self.x, self.label, rows)
+        return x if self.vary is None else self.vary(x, self.generators), label
 
     def _rows(self, step: int) -> Tensor:
-        size = self.recipe.batch_size
-        if not self.recipe.shuffle:
-            places = torch.arange(step * size, (step + 1) * size) % self.kept.shape[1]
-            return self.kept[:, places]
-        if self.order.shape[1] < size:  # a new epoch; what is left over of the last one is not used
-            count = self.kept.shape[1]
-            fresh = torch.stack([torch.randperm(count, generator=generator) for generator in self.generators])
-            self.order = self.kept.gather(1, fresh)
-        rows, self.order = self.order[:, :size], self.order[:, size:]
+        """The rows of a step, int64 (members, batch)."""
+        size, count = self.batch_size, self.kept.shape[1]
+        if size >= count:
+            return self.kept
+        if not self.shuffle:
+            return self.kept[:, torch.arange(step * size, (step + 1) * size) % count]
+        if self._order.shape[1] < size:  # a new epoch; the incomplete last batch of the old one is not used
+            order = torch.stack([torch.randperm(count, generator=generator) for generator in self.generators])
+            self._order = self.kept.gather(1, order)
+        rows, self._order = self._order[:, :size], self._order[:, size:]
         return rows
 
-    def validation(self) -> tuple[Tensor, Tensor]:
-        """The held-out signals and labels of each member."""
-        rows = self.held_out.to(self.x.device)
-        return self.x[rows], self.label[rows]
-
     def state(self) -> dict[str, Tensor]:
-        """What the next batches depend on, beside the generators."""
-        return {"order": self.order}
+        """The rest of the current epoch."""
+        return {"order": self._order}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
-        self.order = state["order"].clone()
+        """Continue from what `state` returned."""
+        self._order = state["order"].clone()
 
 
 class Synthetic(Rows):
-    """Rows, of which a share in each batch gives way to signals made from the parts of the member's own rows."""
+    """Rows; in each batch some are replaced by signals made from the parts of the member's own rows.
+
+    Args:
+        fraction: of each batch that is replaced.
+        x, label, generators, batch_size, options: as in `Rows`.
+    """
 
     def __init__(
-        self, recipe: Recipe, seeds: Sequence[int], x: Tensor, label: Tensor, generators: list[torch.Generator]
+        self,
+        fraction: float,
+        x: Tensor,
+        label: Tensor,
+        generators: list[torch.Generator],
+        batch_size: int,
+        **options: Any,
     ) -> None:
-        super().__init__(recipe, seeds, x, label, generators)
-        self.made = round(recipe.synthetic * recipe.batch_size)
-        self.parts = [analyse(self.x[rows].cpu(), self.label[rows].cpu()) for rows in self.kept]
+        super().__init__(x, label, generators, batch_size, **options)
+        self.replaced = round(fraction * batch_size)
+        signals, labels = take(x, label, self.kept)
+        self.parts = [analyse(one.cpu(), truth.cpu()) for one, truth in zip(signals, labels, strict=True)]
 
     def next(self, step: int) -> tuple[Tensor, Tensor]:
         """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""
-        drawn = [parts.draw(self.made, generator) for parts, generator in zip(self.parts, self.generators, strict=True)]
+        drawn = [
+            parts.draw(self.replaced, generator) for parts, generator in zip(self.parts, self.generators, strict=True)
+        ]
         x, label = (torch.stack(tensors).to(self.x.device) for tensors in zip(*drawn, strict=True))
-        if self.made == self.recipe.batch_size:
+        if self.replaced == self.batch_size:
             return x, label
-        rows = self._rows(step)[:, self.made :].to(self.x.device)
-        return torch.cat([x, self._signals(rows)], dim=1), torch.cat([label, self.label[rows]], dim=1)
+        rows_x, rows_label = self._take(self._rows(step)[:, self.replaced :])
+        return torch.cat([x, rows_x], dim=1), torch.cat([label, rows_label], dim=1)
 
 
 class Fresh:
-    """Samples of the endless stream, each used once: a member of seed s reads the stream of seed s from its start."""
+    """Samples of the endless stream, each used once: a member of seed s reads the stream of seed s from its start.
 
-    def __init__(self, recipe: Recipe, seeds: Sequence[int], device: torch.device) -> None:
-        self.size, self.seeds, self.device = recipe.batch_size, list(seeds), device
-        self.first, self.drawn = 0, (torch.empty(0), torch.empty(0))
+    Args:
+        seeds: one for each member.
+        batch_size: samples a step.
+        device: of the batches.
+    """
+
+    def __init__(self, seeds: Sequence[int], batch_size: int, device: torch.device) -> None:
+        self.size, self.seeds, self.device = batch_size, list(seeds), device
+        self._first, self._drawn = 0, (torch.empty(0, 0), torch.empty(0, 0))
 
     def next(self, step: int) -> tuple[Tensor, Tensor]:
         """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""
-        place = step * self.size - self.first
-        if place < 0 or not self.drawn[0].numel() or place + self.size > self.drawn[0].shape[1]:
-            self.first, place = step * self.size, 0
-            many = [sample(range(self.first, self.first + _DRAWN * self.size), seed) for seed in self.seeds]
-            self.drawn = (self._stacked([x for x, _ in many]), self._stacked([label for _, label in many]))
-        return self.drawn[0][:, place : place + self.size], self.drawn[1][:, place : place + self.size]
+        place = step * self.size - self._first
+        if not 0 <= place <= self._drawn[0].shape[1] - self.size:
+            self._first, place = step * self.size, 0
+            samples = range(self._first, self._first + _BATCHES_AT_ONCE * self.size)
+            signals, labels = zip(*(sample(samples, seed) for seed in self.seeds), strict=True)
+            self._drawn = self._stacked(signals), self._stacked(labels)
+        x, label = self._drawn
+        return x[:, place : place + self.size], label[:, place : place + self.size]
 
-    def _stacked(self, arrays: list[NDArray[np.generic]]) -> Tensor:
+    def _stacked(self, arrays: Sequence[NDArray[np.generic]]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(self.device)
 
     def state(self) -> dict[str, Tensor]:
-        """Nothing: the step says it all."""
+        """Nothing: the number of the step is enough."""
         return {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Nothing to do."""
+
+
+def take(x: Tensor, label: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of each member: signals (members, count, length) and labels (members, count).
+
+    Args:
+        x, label: (members, rows, length) and (members, rows).
+        rows: int64 (members, count).
+    """
+    rows = rows.to(x.device)
+    member = torch.arange(len(x), device=x.device)[:, None]
+    return x[member, rows], label[member, rows]
+
+
+def hold_out(rows: int, fraction: float, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Divide the rows of a training split, for each seed in another way.
+
+    Returns:
+        The rows to train on, int64 (seeds, rows - count), and those held out, int64 (seeds, count), both in order.
+
+    >>> kept, held_out = hold_out(rows=10, fraction=0.2, seeds=[0, 1, 2])
+    >>> kept.shape, held_out.shape
+    (torch.Size([3, 8]), torch.Size([3, 2]))
+    """
+    count = round(fraction * rows)
+    orders = [torch.randperm(rows, generator=torch.Generator().manual_seed(2**33 + seed)) for seed in seeds]
+    order = torch.stack(orders)
+    return order[:, count:].sort(dim=1).values, order[:, :count].sort(dim=1).values

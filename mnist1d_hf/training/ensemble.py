@@ -1,12 +1,13 @@
-"""Networks of one architecture trained side by side, each on labels, rows and masks of its own: for the studies.
+"""Networks of one architecture trained side by side: stacked networks, a loss, an optimiser, and one loop.
 
-Where a `Population` follows a recipe (validation, choice of the step, checkpoints), an `Ensemble` is the bare loop:
-stacked networks, a loss, an optimiser. Members never influence one another.
+Each member may have signals, labels and masks of its own. Members never influence one another. The studies use an
+`Ensemble` directly; a `Population` adds what a recipe asks for: validation, the choice of a step, results.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,13 +18,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist1d_hf.errors import InvalidValueError
+from mnist1d_hf.training.batches import Batches, Rows
 from mnist1d_hf.training.losses import cross_entropy
-from mnist1d_hf.training.stacked import set_generators, stack
+from mnist1d_hf.training.stacked import set_generators
+from mnist1d_hf.training.unstacked import side_by_side
 
 M = TypeVar("M", bound=nn.Module)
 
-OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 LOSSES = ("cross-entropy", "squared-error")
+_CHOICES = {
+    "optimizer": ("adam", "adamw", "sgd", "rmsprop"),
+    "loss": LOSSES,
+    "precision": ("float32", "bfloat16"),
+    "schedule": ("constant", "cosine"),
+}
 _EVALUATED = 1000  # samples of each member that are evaluated at a time
 
 
@@ -34,13 +42,18 @@ class Procedure:
     Attributes:
         steps: of the optimiser.
         batch_size: samples a step; all of them in each step where there are not more.
-        learning_rate: of the optimiser.
-        optimizer: "adam", "adamw", "sgd" or "rmsprop".
+        learning_rate: of the optimiser, at its highest.
+        optimizer: "adam", "adamw" (decoupled weight decay), "sgd" or "rmsprop".
         momentum: of sgd and rmsprop.
         weight_decay: of the optimiser.
         loss: "cross-entropy"; or "squared-error": (logits - one-hot label)², its mean over samples and classes.
-        shuffle: batches from a new order in each epoch, of its own for each member; else in the stored order.
+        shuffle: a new order in each epoch, of its own for each member; else the stored order.
         precision: "float32", or "bfloat16" for the matrix products of training.
+        schedule: of the learning rate: "constant", or "cosine" (to zero, after a linear rise over the first twentieth).
+        label_smoothing: fraction of the target that is spread over all classes; cross-entropy only.
+
+    Raises:
+        InvalidValueError: an unknown optimizer, loss, precision or schedule.
     """
 
     steps: int
@@ -52,19 +65,31 @@ class Procedure:
     loss: str = "cross-entropy"
     shuffle: bool = False
     precision: str = "float32"
+    schedule: str = "constant"
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        for field, legal in (
-            ("optimizer", OPTIMIZERS),
-            ("loss", LOSSES),
-            ("precision", ("float32", "bfloat16")),
-        ):
+        for field, legal in _CHOICES.items():
             if getattr(self, field) not in legal:
                 raise InvalidValueError(f"{field}: expected one of {', '.join(legal)}, found {getattr(self, field)!r}")
 
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, 0 .. steps - 1.
+
+        >>> procedure = Procedure(steps=100, learning_rate=0.1, schedule="cosine")
+        >>> [round(procedure.rate(step), 3) for step in (0, 4, 50, 99)]
+        [0.02, 0.1, 0.054, 0.0]
+        """
+        if self.schedule == "constant":
+            return self.learning_rate
+        rise = max(1, self.steps // 20)
+        if step < rise:
+            return self.learning_rate * (step + 1) / rise
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise)))
+
 
 class Scores(NamedTuple):
-    """Of each member: mean loss and share of right answers; float64 (members,)."""
+    """Mean loss and fraction of correct predictions of each member; float64 (members,)."""
 
     loss: NDArray[Any]
     accuracy: NDArray[Any]
@@ -75,15 +100,23 @@ class Ensemble:
 
     Args:
         networks: of one architecture, one member each; they are not changed.
-        procedure: what to do.
+        procedure: how to train.
         x: float (rows, length), or (members, rows, length) where each member has signals of its own.
         label: int (rows,) or (members, rows).
-        seeds: of the members' orders and other random numbers; by default their places.
+        seeds: of the members' random numbers (orders, dropout); by default their positions in `networks`.
         masks: by the name of a parameter, 0 or 1 for each of its entries (members, ...) or (...): where it is 0 the
-            entry is 0 and stays it.
-        vary: makes new training signals of (members, batch, length) in every step, from the members' sources of
-            random numbers; an `Augmentation`, for example.
+            entry is set to 0 and stays 0.
         device: where to train.
+
+    Attributes:
+        network: all members as one network, (members, batch, length) -> (members, batch, classes).
+        batches: where the batches come from; may be replaced before the first step.
+        generators: of random numbers, one for each member; on the CPU, whatever the device.
+        step: how many steps are done.
+        finite: whether the loss has been finite in every step, bool (members,).
+
+    Raises:
+        InvalidValueError: numbers of members or shapes that do not agree, or a mask of no parameter.
     """
 
     def __init__(
@@ -95,58 +128,65 @@ class Ensemble:
         *,
         seeds: Sequence[int] | None = None,
         masks: Mapping[str, Tensor] | None = None,
-        vary: Callable[[Tensor, list[torch.Generator]], Tensor] | None = None,
         device: str = "cpu",
     ) -> None:
-        self.procedure, self.device, self.vary = procedure, torch.device(device), vary
-        self.members = len(networks)
-        self.seeds = list(range(self.members)) if seeds is None else list(seeds)
-        self.x, self.label = self.shared(x, 2).float(), self.shared(label, 1)
-        if self.x.shape[:2] != self.label.shape or self.x.shape[0] != self.members or len(self.seeds) != self.members:
+        self.procedure, self.device, self.members = procedure, torch.device(device), len(networks)
+        seeds = list(range(self.members)) if seeds is None else list(seeds)
+        signals, labels = self.shared(x, 2).float(), self.shared(label, 1)
+        if signals.shape[:2] != labels.shape or len(signals) != self.members or len(seeds) != self.members:
             raise InvalidValueError(
                 f"expected signals, labels and seeds of {self.members} members, found shapes "
-                f"{tuple(self.x.shape)} and {tuple(self.label.shape)}, and {len(self.seeds)} seeds"
+                f"{tuple(signals.shape)} and {tuple(labels.shape)}, and {len(seeds)} seeds"
             )
-        self.network = stack(networks).to(self.device)
-        self.generators = [torch.Generator().manual_seed(2**32 + seed) for seed in self.seeds]
+        self.network = side_by_side(networks).to(self.device)
+        self.generators = [torch.Generator().manual_seed(2**32 + seed) for seed in seeds]
         set_generators(self.network, self.generators)
-        self.masks = self._checked(masks or {})
+        self.batches: Batches = Rows(signals, labels, self.generators, procedure.batch_size, shuffle=procedure.shuffle)
         self.optimizer = _optimizer(procedure, self.network.parameters())
-        self.step = 0
-        self._order = torch.empty(self.members, 0, dtype=torch.long)
-        self._member = torch.arange(self.members)[:, None]
-        self._mask()
+        self.step, self.finite = 0, torch.ones(self.members, dtype=torch.bool, device=self.device)
+        self._masks = self._checked(masks or {})
+        with torch.no_grad():
+            for parameter, mask in self._masks:
+                parameter.mul_(mask)
 
     def run(self, until: int | None = None, report: Callable[[int], object] | None = None) -> None:
         """Train up to a step, by default the last one; `report` is called with 1 after each."""
         until = self.procedure.steps if until is None else min(until, self.procedure.steps)
         self.network.train()
         while self.step < until:
-            x, label = self._batch()
-            if self.vary is not None:
-                x = self.vary(x, self.generators)
-            bfloat16 = self.procedure.precision == "bfloat16"
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
-                loss = self.losses(x, label)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.procedure.rate(self.step)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward()
-            for parameter, mask in self.masks:
-                assert parameter.grad is not None
-                parameter.grad *= mask
+            self.finite &= self.backward(*self.batches.next(self.step)).isfinite()
             self.optimizer.step()
             self.step += 1
             if report is not None:
                 report(1)
 
+    def backward(self, x: Tensor, label: Tensor) -> Tensor:
+        """Compute the gradients of a batch (members, batch, length).
+
+        Returns:
+            The loss of each member (members,).
+        """
+        bfloat16 = self.procedure.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            loss = self.losses(x, label)
+        loss.sum().backward()
+        for parameter, mask in self._masks:
+            assert parameter.grad is not None
+            parameter.grad *= mask
+        return loss.detach()
+
     def losses(self, x: Tensor, label: Tensor) -> Tensor:
-        """The loss of each member (members,) on a batch (members, batch, length); to be overridden for other aims."""
+        """The loss of each member (members,) on a batch (members, batch, length). Subclasses may define another one."""
         logits = self.network(x).float()
         if self.procedure.loss == "cross-entropy":
-            return cross_entropy(logits, label)
+            return cross_entropy(logits, label, self.procedure.label_smoothing)
         return sample_losses(logits, label, self.procedure.loss).mean(1)
 
     def logits(self, x: Any) -> Tensor:
-        """What the networks give for signals (rows, length) or (members, rows, length): (members, rows, classes)."""
+        """The networks' outputs (members, rows, classes) for signals (rows, length) or (members, rows, length)."""
         signals = self.shared(x, 2).float()
         self.network.eval()
         with torch.no_grad():
@@ -160,29 +200,37 @@ class Ensemble:
         return Scores(loss.cpu().numpy(), accuracy.cpu().numpy())
 
     def shared(self, values: Any, axes: int) -> Tensor:
-        """Values as a tensor with an axis of members in front; without one of their own, all members have the same.
+        """Values as a tensor with an axis of members in front; without one, all members share the same values.
 
         Args:
             values: array or tensor with `axes` axes, or one more.
+            axes: of the values of one member.
         """
         tensor = torch.as_tensor(np.asarray(values) if not isinstance(values, Tensor) else values).to(self.device)
         return tensor.expand(self.members, *tensor.shape) if tensor.dim() == axes else tensor
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        """Signals (members, batch, length) and labels (members, batch) of the next step."""
-        size, rows = self.procedure.batch_size, self.x.shape[1]
-        if size >= rows:
-            return self.x, self.label
-        if not self.procedure.shuffle:
-            first = self.step * size % rows
-            if first + size <= rows:
-                return self.x[:, first : first + size], self.label[:, first : first + size]
-            places = torch.arange(first, first + size) % rows
-            return self.x[:, places], self.label[:, places]
-        if self._order.shape[1] < size:  # a new epoch; what is left over of the last one is not used
-            self._order = torch.stack([torch.randperm(rows, generator=generator) for generator in self.generators])
-        chosen, self._order = self._order[:, :size], self._order[:, size:]
-        return self.x[self._member, chosen], self.label[self._member, chosen]
+    def state(self) -> dict[str, Tensor]:
+        """All that the training depends on, except for the number of the step."""
+        tensors = prefixed("network.", self.network.state_dict())
+        for place, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= prefixed(f"optimizer.{place}.", moments)
+        for member, generator in enumerate(self.generators):
+            tensors[f"generator.{member}"] = generator.get_state()
+        return tensors | prefixed("batches.", self.batches.state()) | {"finite": self.finite}
+
+    def load_state(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Continue at a step from what `state` returned, for the same networks, procedure and data."""
+        self.network.load_state_dict(without("network.", tensors))
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = {}
+        for name, value in without("optimizer.", tensors).items():
+            place, _, key = name.partition(".")
+            optimizer["state"].setdefault(int(place), {})[key] = value
+        self.optimizer.load_state_dict(optimizer)
+        for member, generator in enumerate(self.generators):
+            generator.set_state(tensors[f"generator.{member}"])
+        self.batches.load_state(without("batches.", tensors))
+        self.finite, self.step = tensors["finite"].clone().to(self.device), step
 
     def _checked(self, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
         parameters = dict(self.network.named_parameters())
@@ -198,14 +246,19 @@ class Ensemble:
             pairs.append((parameter, mask.to(parameter)))
         return pairs
 
-    def _mask(self) -> None:
-        with torch.no_grad():
-            for parameter, mask in self.masks:
-                parameter.mul_(mask)
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors under names with a prefix."""
+    return {prefix + name: values for name, values in tensors.items()}
+
+
+def without(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names have a prefix, under names without it."""
+    return {name[len(prefix) :]: values for name, values in tensors.items() if name.startswith(prefix)}
 
 
 def seeded(build: Callable[[], M], seed: int) -> M:
-    """What `build` makes from torch's random numbers of a seed. The global state is left as it was.
+    """Call `build` with torch's random numbers seeded; the global state is put back.
 
     >>> one, other = (seeded(lambda: nn.Linear(2, 1), 3).weight for _ in range(2))
     >>> torch.equal(one, other)

@@ -14,19 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
 from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
-from mnist1d_hf.training.batches import Fresh, Rows, Synthetic
-from mnist1d_hf.training.ensemble import seeded
+from mnist1d_hf.training.batches import Batches, Fresh, Rows, Synthetic, hold_out, take
+from mnist1d_hf.training.ensemble import Ensemble, Scores, prefixed, seeded, without
 from mnist1d_hf.training.evaluation import fresh_samples
-from mnist1d_hf.training.losses import cross_entropy
 from mnist1d_hf.training.recipe import Recipe
-from mnist1d_hf.training.stacked import member_state, set_generators, stack
-
-_KEPT = ("best", "best_step", "finite")
-_EVALUATED = 500  # samples of each member that are evaluated at a time
+from mnist1d_hf.training.stacked import member_state
 
 
 @dataclasses.dataclass
@@ -45,7 +40,7 @@ class Arrays:
 
 @dataclasses.dataclass
 class Member:
-    """What one seed gave. Accuracies are shares; `history` holds (step, accuracy) along the way.
+    """The result of one seed. Accuracies are fractions; `history` holds (step, accuracy) along the way.
 
     Attributes:
         seed: of initialisation, batches, held-out part and augmentation.
@@ -74,166 +69,139 @@ class Population:
         seeds: one member each.
         arrays: the data.
         device: where to train.
+
+    Attributes:
+        ensemble: the networks in training.
+        kept: rows that each member is trained on, int64 (members, count).
+        held_out: the other rows, int64 (members, rows - count).
+        history: of each evaluation the step, and the accuracy of each member.
+        best: the best score of each member so far, float64 (members,); best_step and best_state belong to it.
+
+    Raises:
+        InvalidValueError: signals of another number of seeds.
     """
 
     def __init__(self, recipe: Recipe, seeds: Sequence[int], arrays: Arrays, device: str = "cpu") -> None:
-        self.recipe, self.seeds, self.device = recipe, list(seeds), torch.device(device)
-        self.x, self.label, self.x_test, self.label_test = (
-            torch.from_numpy(np.array(array)).to(self.device)
-            for array in (arrays.x, arrays.label, arrays.x_test, arrays.label_test)
-        )
-        self.network = stack([initial_network(recipe, seed) for seed in self.seeds]).to(self.device)
-        self.generators = [torch.Generator().manual_seed(2**32 + seed) for seed in self.seeds]
-        set_generators(self.network, self.generators)
-        if recipe.data == "stream":
-            self.batches: Rows | Fresh = Fresh(recipe, self.seeds, self.device)
-        else:
-            kind = Synthetic if recipe.synthetic else Rows
-            self.batches = kind(recipe, self.seeds, self.x, self.label, self.generators)
-        self.optimizer = _optimizer(recipe, self.network.parameters())
-        self.step = 0
-        self.history: list[list[float]] = []  # of each evaluation: step, and the accuracy of each member
+        self.recipe, self.seeds = recipe, list(seeds)
+        networks = [initial_network(recipe, seed) for seed in self.seeds]
+        x, label = np.array(arrays.x), np.array(arrays.label)
+        self.ensemble = Ensemble(networks, recipe.procedure, x, label, seeds=self.seeds, device=device)
+        x, label = self.ensemble.shared(x, 2), self.ensemble.shared(label, 1)
+        self.kept, self.held_out = hold_out(x.shape[1], recipe.holdout, self.seeds)
+        self.ensemble.batches = self._batches(x, label)
+        self._validation = take(x, label, self.held_out)
+        self._test = np.array(arrays.x_test), np.array(arrays.label_test)
+        self.history: list[list[float]] = []
         self.best = torch.full((len(self.seeds),), -torch.inf, dtype=torch.double)
         self.best_step = torch.zeros(len(self.seeds), dtype=torch.long)
         self.best_state: dict[str, Tensor] = {}
-        self.finite = torch.ones(len(self.seeds), dtype=torch.bool)
+
+    def _batches(self, x: Tensor, label: Tensor) -> Batches:
+        recipe, generators = self.recipe, self.ensemble.generators
+        if recipe.data == "stream":
+            return Fresh(self.seeds, recipe.batch_size, self.ensemble.device)
+        options: dict[str, Any] = {"shuffle": recipe.shuffle, "kept": self.kept, "vary": recipe.augmentation}
+        if recipe.synthetic:
+            return Synthetic(recipe.synthetic, x, label, generators, recipe.batch_size, **options)
+        return Rows(x, label, generators, recipe.batch_size, **options)
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return self.ensemble.step
+
+    @property
+    def network(self) -> nn.Module:
+        """All members as one network."""
+        return self.ensemble.network
 
     def run(self, until: int | None = None, progress: Callable[[int], object] | None = None) -> None:
-        """Train up to a step, by default the last one."""
-        until = self.recipe.steps if until is None else min(until, self.recipe.steps)
-        self.network.train()
-        while self.step < until:
-            self._train_step()
-            if self.step % self.recipe.eval_every == 0 or self.step == self.recipe.steps:
-                self._evaluate()
-            if progress is not None:
-                progress(len(self.seeds))
+        """Train up to a step, by default the last one.
 
-    def _train_step(self) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate(self.step)
-        x, label = self.batches.next(self.step)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-            logits = self.network(x).float()
-        per_member = cross_entropy(logits, label, self.recipe.label_smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
-        per_member.sum().backward()
-        self.optimizer.step()
-        self.finite &= per_member.detach().isfinite().cpu()
-        self.step += 1
+        Args:
+            until: the number of this step, counted from 1.
+            progress: called after each step with the number of members.
+        """
+        steps, every = self.recipe.steps, self.recipe.eval_every
+        until = steps if until is None else min(until, steps)
+        report = None if progress is None else lambda count: progress(count * len(self.seeds))
+        while self.step < until:
+            evaluated = min((self.step // every + 1) * every, steps)
+            self.ensemble.run(min(evaluated, until), report)
+            if self.step == evaluated:
+                self._evaluate()
 
     def _evaluate(self) -> None:
-        self.network.eval()
-        if self.recipe.watch_test or self.recipe.holdout:
-            watched, losses = self._test() if self.recipe.watch_test else self._validation()
-            self.history.append([self.step, *watched.tolist()])
-        if self.recipe.select != "final":
-            self._keep_best(watched if self.recipe.select == "best" else -losses)
-        self.network.train()
+        held_out = self.ensemble.scores(*self._validation) if self.recipe.holdout else None
+        watched = self.ensemble.scores(*self._test) if self.recipe.watch_test else held_out
+        if watched is not None:
+            self.history.append([self.step, *watched.accuracy.tolist()])
+        if self.recipe.select != "final" and held_out is not None:
+            self._keep_best(held_out)
 
-    def _keep_best(self, scores: Tensor) -> None:
-        better = (scores > self.best) & self.finite
+    def _keep_best(self, held_out: Scores) -> None:
+        """Keep the weights of the members that are better than before on the held-out part."""
+        scores = torch.from_numpy(held_out.accuracy if self.recipe.select == "best" else -held_out.loss)
+        better = (scores > self.best) & self.ensemble.finite.cpu()
         self.best = torch.where(better, scores, self.best)
         self.best_step[better] = self.step
-        chosen = better.to(self.device)
+        chosen = better.to(self.ensemble.device)
         for name, values in self.network.state_dict().items():
             if name not in self.best_state:
                 self.best_state[name] = values.clone()
             self.best_state[name][chosen] = values[chosen]
 
-    def _validation(self) -> tuple[Tensor, Tensor]:
-        assert isinstance(self.batches, Rows)
-        return self._scores(*self.batches.validation())
-
-    def _test(self) -> tuple[Tensor, Tensor]:
-        return self._on_all(self.x_test, self.label_test)
-
-    def _fresh(self) -> Tensor:
-        x, label = fresh_samples("default", self.recipe.fresh)
-        return self._on_all(torch.from_numpy(x).to(self.device), torch.from_numpy(label).to(self.device))[0]
-
-    def _on_all(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Each member on the same samples."""
-        shape = (len(self.seeds), -1)
-        return self._scores(x.expand(*shape, -1), label.expand(*shape))
-
-    def _scores(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Share of correct answers and mean cross-entropy of each member."""
-        right = torch.zeros(len(self.seeds), dtype=torch.long, device=self.device)
-        losses = torch.zeros(len(self.seeds), dtype=torch.double, device=self.device)
-        with torch.no_grad():
-            for part, truth in zip(x.split(_EVALUATED, dim=1), label.split(_EVALUATED, dim=1), strict=True):
-                logits = self.network(part)
-                right += (logits.argmax(-1) == truth).sum(1)
-                each = functional.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none")
-                losses += each.view(truth.shape).double().sum(1)
-        return right.cpu().double() / label.shape[1], losses.cpu() / label.shape[1]
-
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything to go on from: tensors, and plain values."""
-        tensors = {f"network.{name}": values for name, values in self.network.state_dict().items()}
-        tensors |= {f"best_state.{name}": values for name, values in self.best_state.items()}
-        for place, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{place}.{name}": value for name, value in moments.items()}
-        for number, generator in enumerate(self.generators):
-            tensors[f"generator.{number}"] = generator.get_state()
-        tensors |= {f"batches.{name}": value for name, value in self.batches.state().items()}
-        for name in _KEPT:
-            tensors[name] = getattr(self, name)
+        """A checkpoint: tensors, and values that JSON can hold."""
+        tensors = self.ensemble.state() | prefixed("best_state.", self.best_state)
+        tensors |= {"best": self.best, "best_step": self.best_step}
         return tensors, {"step": self.step, "history": [list(row) for row in self.history]}
 
     def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave, for the same recipe, seeds and data."""
-
-        def under(prefix: str) -> dict[str, Tensor]:
-            return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-
-        self.network.load_state_dict(under("network."))
-        self.best_state = {name: value.to(self.device) for name, value in under("best_state.").items()}
-        optimizer = self.optimizer.state_dict()
-        optimizer["state"] = {}
-        for name, value in under("optimizer.").items():
-            place, _, key = name.partition(".")
-            optimizer["state"].setdefault(int(place), {})[key] = value
-        self.optimizer.load_state_dict(optimizer)
-        for number, generator in enumerate(self.generators):
-            generator.set_state(tensors[f"generator.{number}"])
-        self.batches.load_state(under("batches."))
-        for name in _KEPT:
-            setattr(self, name, tensors[name].clone())
-        self.step, self.history = values["step"], [list(row) for row in values["history"]]
+        """Continue from what `state` returned, for the same recipe, seeds and data."""
+        self.ensemble.load_state(tensors, values["step"])
+        best_state = without("best_state.", tensors)
+        self.best_state = {name: value.clone().to(self.ensemble.device) for name, value in best_state.items()}
+        self.best, self.best_step = tensors["best"].clone(), tensors["best_step"].clone()
+        self.history = [list(row) for row in values["history"]]
 
     def finish(self) -> tuple[list[Member], list[dict[str, Tensor]]]:
-        """The members' results, and their weights as state dicts of single models."""
-        if self.recipe.select != "final" and self.best_state:
+        """Choose the weights of each member and read them on the test split.
+
+        Returns:
+            The members' results, and their weights as state dicts of single models.
+        """
+        chosen = bool(self.best_state)  # by the held-out part
+        if chosen:
             self.network.load_state_dict(self.best_state)
-        self.network.eval()
-        test = self._test()[0]
-        validation = self._validation()[0] if self.recipe.holdout else None
-        fresh = self._fresh() if self.recipe.fresh else None
-        members = []
-        for number, seed in enumerate(self.seeds):
-            best = self.recipe.select != "final"
-            members.append(
-                Member(
-                    seed=seed,
-                    step=int(self.best_step[number]) if best else self.step,
-                    validation=None if validation is None else float(validation[number]),
-                    test=float(test[number]),
-                    diverged=not bool(self.finite[number]),
-                    history=[(int(row[0]), row[1 + number]) for row in self.history],
-                    fresh=None if fresh is None else float(fresh[number]),
-                )
+        test = self._accuracy(*self._test)
+        held_out = self._accuracy(*self._validation) if self.recipe.holdout else None
+        fresh = self._accuracy(*fresh_samples("default", self.recipe.fresh)) if self.recipe.fresh else None
+        members = [
+            Member(
+                seed=seed,
+                step=int(self.best_step[number]) if chosen else self.step,
+                validation=None if held_out is None else held_out[number],
+                test=test[number],
+                diverged=not bool(self.ensemble.finite[number]),
+                history=[(int(row[0]), row[1 + number]) for row in self.history],
+                fresh=None if fresh is None else fresh[number],
             )
+            for number, seed in enumerate(self.seeds)
+        ]
         states = [
             {f"network.{name}": values.cpu() for name, values in member_state(self.network, number).items()}
             for number in range(len(self.seeds))
         ]
         return members, states
 
+    def _accuracy(self, x: Any, label: Any) -> list[float]:
+        """The accuracy of each member."""
+        return list(map(float, self.ensemble.scores(x, label).accuracy))
+
 
 def initial_network(recipe: Recipe, seed: int) -> nn.Module:
-    """The network of a seed before training. The global state of torch's random numbers is left as it was."""
+    """The network of a seed before training. The global state of torch's random numbers is put back."""
     return seeded(lambda: new_network(**recipe.network), seed)
 
 
@@ -247,8 +215,3 @@ def network_config(arguments: Mapping[str, Any]) -> Mnist1dConfig:
     return Mnist1dConfig(
         **{name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
     )
-
-
-def _optimizer(recipe: Recipe, parameters: Any) -> torch.optim.Optimizer:
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)

@@ -1,15 +1,17 @@
-"""What a training run is: network, data, optimiser, and how the weights are chosen. Frozen, so that a name means it."""
+"""What a training run is: network, data, optimiser, and how the weights are chosen. Frozen: a name means one thing."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.training.augmentation import Augmentation
+from mnist1d_hf.training.ensemble import Procedure
+
+SELECTIONS = ("final", "best", "loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,28 +22,25 @@ class Recipe:
         name: what it is called.
         network: arguments of `Mnist1dConfig`.
         data: the configuration of the dataset, "default", "shuffled", "large-40k" ...; "stream": fresh samples.
-        steps: optimiser steps.
-        batch_size: samples a step.
-        learning_rate: of the optimiser, at its highest.
-        optimizer: "adam", or "adamw" (decoupled weight decay).
-        schedule: "constant", or "cosine" (to zero, after a linear rise over the first twentieth).
-        weight_decay: of the optimiser.
-        label_smoothing: share of the target that goes to all classes alike.
+        steps, batch_size, learning_rate, optimizer, schedule, weight_decay, label_smoothing, shuffle: as in
+            `Procedure`.
         precision: "float32", or "bfloat16" for the matrix products of training (weights and evaluation stay float32):
-            up to three times as fast where the processor knows it, and slow where it does not.
-        shuffle: batches from a new order in each epoch; else in the stored order.
-        holdout: share of the training split held out, drawn by each seed; 0 for none.
+            up to three times as fast on processors that support it, and slow on others.
+        holdout: fraction of the training split that is held out, drawn by each seed; 0 for none.
         select: "final" for the last step; "best" for the step with the best accuracy on the held-out part, the
-            first of several; "loss" for that with the lowest loss there, which tells steps near 100 % apart.
+            first of several; "loss" for the one with the lowest loss there, which separates steps near 100 %.
         eval_every: steps between evaluations.
-        synthetic: share of each batch that is put together anew from the parts of the member's own training signals
+        synthetic: fraction of each batch that is made from the parts of the member's own training signals
             (`training.synthesis`); 0 for none.
         augmentation: of the other training signals; None for none.
-        fresh: how many samples of the stream, which no training has seen, the kept weights are also read on.
+        fresh: how many samples of the stream, which no training has seen, the kept weights are also evaluated on.
         watch_test: record the accuracy on the test split along the way (the paper's protocol); never used to choose.
         seeds: how many seeds, from 0 on, the baseline has.
         reference_accuracy: the published accuracy on the test split, in percent; None if there is none.
-        source: where the protocol or the figure comes from.
+        source: where the protocol or the published accuracy comes from.
+
+    Raises:
+        InvalidValueError: an unknown choice, or settings that contradict one another.
     """
 
     name: str
@@ -69,51 +68,38 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", MappingProxyType(dict(self.network)))
-        for field, legal in (
-            ("optimizer", OPTIMIZERS),
-            ("schedule", SCHEDULES),
-            ("select", SELECTIONS),
-            ("precision", PRECISIONS),
-        ):
-            if getattr(self, field) not in legal:
-                raise InvalidValueError(f"{field}: expected one of {', '.join(legal)}, found {getattr(self, field)!r}")
+        _ = self.procedure  # checks what both have in common
+        if self.select not in SELECTIONS:
+            raise InvalidValueError(f"select: expected one of {', '.join(SELECTIONS)}, found {self.select!r}")
         if self.select != "final" and not self.holdout:
             raise InvalidValueError(
                 "select: the best step is chosen on held-out data; give a holdout, or select='final'"
             )
         if self.data == "stream" and self.holdout:
-            raise InvalidValueError("holdout: the stream never comes twice, so nothing is held out; give holdout=0")
+            raise InvalidValueError("holdout: the stream has no rows to hold out; give holdout=0")
         if self.data == "stream" and self.augmentation is not None:
             raise InvalidValueError("augmentation: the stream is endless and needs none; give augmentation=None")
         if not 0 <= self.synthetic <= 1:
-            raise InvalidValueError(f"synthetic: expected a share from 0 to 1, found {self.synthetic}")
+            raise InvalidValueError(f"synthetic: expected a fraction from 0 to 1, found {self.synthetic}")
         if self.synthetic and self.data in ("shuffled", "stream"):
             raise InvalidValueError(f"synthetic: signals of {self.data} cannot be taken apart; give synthetic=0")
 
     def __reduce__(self) -> Any:  # a mapping proxy cannot be pickled
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return _restore, ({**fields, "network": dict(self.network)},)
+        return _restore, ({**self._values(), "network": dict(self.network)},)
+
+    @property
+    def procedure(self) -> Procedure:
+        """The part of the recipe that the training loop follows."""
+        names = {field.name for field in dataclasses.fields(Procedure)}
+        return Procedure(**{name: value for name, value in self._values().items() if name in names})
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it in plain types, for files."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """All attributes in plain types, for files."""
         augmentation = None if self.augmentation is None else dataclasses.asdict(self.augmentation)
-        return {**values, "network": dict(self.network), "augmentation": augmentation}
+        return {**self._values(), "network": dict(self.network), "augmentation": augmentation}
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, 0 .. steps - 1."""
-        if self.schedule == "constant":
-            return self.learning_rate
-        rise = max(1, self.steps // 20)
-        if step < rise:
-            return self.learning_rate * (step + 1) / rise
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise)))
-
-
-OPTIMIZERS = ("adam", "adamw")
-SCHEDULES = ("constant", "cosine")
-SELECTIONS = ("final", "best", "loss")
-PRECISIONS = ("float32", "bfloat16")
+    def _values(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
 def _restore(values: dict[str, Any]) -> Recipe:

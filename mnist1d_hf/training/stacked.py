@@ -1,11 +1,11 @@
 """Many models of one architecture as one: every layer holds the parameters of all members along a first axis.
 
-`stack` copies one model and swaps its layers for stacked ones. What lies between the layers is the model's own code,
-which works on the last axes only, so tensors are (members, batch, ...) where a single model has (batch, ...).
+`stack` copies one model and replaces its layers by stacked ones. The code between the layers is the model's own. It
+works on the last axes only, so tensors are (members, batch, ...) where a single model has (batch, ...).
 
-Convolutions are matrix products over all members at once. Inside they keep (members, channels, length, batch): there
-the product runs along length and batch, the long axes, which is where matrix libraries are fast, and to shift a signal
-is to skip whole rows of the batch.
+Convolutions are matrix products over all members at once. Their memory layout is (members, channels, length, batch):
+the product then runs along length and batch, the long axes, where matrix libraries are fast.
+`scripts/benchmark.py` compares all of this with `torch.func.vmap`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class StackedLinear(Stacked):
 class _Product(torch.autograd.Function):
     """A linear layer of all members: (members, batch, features) in and out.
 
-    The weights' gradient comes out in the layout of the weights: torch's own is its transpose, and to turn that round
-    takes longer than to compute it.
+    The gradient of the weights has the memory layout of the weights. torch's own is transposed, and the optimiser
+    would have to copy it, which takes longer than the product.
     """
 
     @staticmethod
@@ -46,25 +46,26 @@ class _Product(torch.autograd.Function):
         x, matrix = x.to(dtype), weight.to(dtype)
         ctx.save_for_backward(x, matrix)
         ctx.dtype, ctx.bias = weight.dtype, bias is not None
-        turned = matrix.transpose(1, 2)
-        return torch.bmm(x, turned) if bias is None else torch.baddbmm(bias[:, None].to(dtype), x, turned)
+        transposed = matrix.transpose(1, 2)
+        return torch.bmm(x, transposed) if bias is None else torch.baddbmm(bias[:, None].to(dtype), x, transposed)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, matrix = ctx.saved_tensors
-        of_x = None
-        if ctx.needs_input_grad[0] and x.stride(1) == 1:  # behind convolutions the batch is the last axis in memory;
-            # a gradient that lies otherwise would slow down all that comes next
-            of_x = torch.bmm(matrix.transpose(1, 2), gradient.transpose(1, 2)).transpose(1, 2)
+        grad_x = None
+        if ctx.needs_input_grad[0] and x.stride(1) == 1:
+            # After convolutions the batch is the last axis in memory. Another layout of the gradient would slow down
+            # the layers before.
+            grad_x = torch.bmm(matrix.transpose(1, 2), gradient.transpose(1, 2)).transpose(1, 2)
         elif ctx.needs_input_grad[0]:
-            of_x = torch.bmm(gradient, matrix)
-        of_weight = torch.bmm(gradient.transpose(1, 2), x).to(ctx.dtype)
-        of_bias = gradient.sum(1).to(ctx.dtype) if ctx.bias else None
-        return of_x, of_weight, of_bias
+            grad_x = torch.bmm(gradient, matrix)
+        grad_weight = torch.bmm(gradient.transpose(1, 2), x).to(ctx.dtype)
+        grad_bias = gradient.sum(1).to(ctx.dtype) if ctx.bias else None
+        return grad_x, grad_weight, grad_bias
 
 
 def _product_dtype(x: Tensor) -> torch.dtype:
-    """Of matrix products: that of autocast where it is on."""
+    """The dtype of matrix products: that of autocast where it is on."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
@@ -101,7 +102,7 @@ class StackedBatchNorm1d(Stacked):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = x.permute(0, 2, 3, 1) if x.dim() == 4 else x.transpose(1, 2)
-        # Each channel of each member is a channel; what lies behind is averaged over.
+        # Each channel of each member is a channel; the mean is over batch and length.
         y = functional.batch_norm(
             inner.reshape(1, self.members * inner.shape[1], -1),
             self.running_mean.view(-1),
@@ -118,7 +119,7 @@ class StackedBatchNorm1d(Stacked):
 
 
 class StackedDropout(Stacked):
-    """`nn.Dropout` with a source of random numbers for each member: its masks do not depend on the others."""
+    """`nn.Dropout` with a generator for each member, on the CPU: its masks do not depend on the other members."""
 
     def __init__(self, layers: Sequence[nn.Dropout]) -> None:
         super().__init__(layers)
@@ -128,8 +129,9 @@ class StackedDropout(Stacked):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        draws = [torch.rand(x.shape[1:], generator=generator, device=x.device) for generator in self.generators]
-        return x * (torch.stack(draws) >= self.p) / (1 - self.p)
+        # Drawn where the generators are, on the CPU: they refuse to draw on another device.
+        draws = torch.stack([torch.rand(x.shape[1:], generator=generator) for generator in self.generators])
+        return x * (draws.to(x.device) >= self.p) / (1 - self.p)
 
 
 class StackedConv1d(Stacked):
@@ -158,7 +160,7 @@ class StackedConv1d(Stacked):
 
 
 class _Scratch:
-    """Memory that a layer keeps from step to step: getting it anew from the system would take half of the time."""
+    """Memory that a layer keeps from step to step: allocating it again would take half of the time."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Tensor] = {}
@@ -204,22 +206,22 @@ class _Convolution(torch.autograd.Function):
         members, channels, _, batch = ctx.shape
         out = gradient.shape[2]
         gradient = gradient.reshape(members, weight.shape[1], -1)
-        of_weight = torch.bmm(gradient, flat.transpose(1, 2)).view_as(weight).to(weight.dtype)
-        of_bias = gradient.sum(-1) if ctx.bias else None
-        of_x = None
+        grad_weight = torch.bmm(gradient, flat.transpose(1, 2)).view_as(weight).to(weight.dtype)
+        grad_bias = gradient.sum(-1) if ctx.bias else None
+        grad_x = None
         if ctx.needs_input_grad[0]:
             matrix = weight.reshape(members, weight.shape[1], -1).transpose(1, 2).to(gradient.dtype)
             parts = ctx.scratch.get("parts", (members, matrix.shape[1], gradient.shape[2]), gradient)
             torch.bmm(matrix, gradient, out=parts)
             parts = parts.view(members, channels, -1, out, batch)
-            of_x = gradient.new_zeros(ctx.shape)
+            grad_x = gradient.new_zeros(ctx.shape)
             for tap, (first, last, source) in enumerate(ctx.taps):
-                of_x[:, :, source] += parts[:, :, tap, first:last]
-        return of_x, of_weight, of_bias, None, None
+                grad_x[:, :, source] += parts[:, :, tap, first:last]
+        return grad_x, grad_weight, grad_bias, None, None
 
 
 def _overlap(length: int, out: int, stride: int, shift: int) -> tuple[int, int, slice]:
-    """The outputs `first` to `last` whose tap lies on the signal, and the places on it."""
+    """The outputs `first` to `last` whose tap lies on the signal, and the points of the signal that they read."""
     first = min(out, max(0, -(shift // stride)))
     last = max(first, min(out, (length - 1 - shift) // stride + 1))
     start = first * stride + shift
@@ -268,7 +270,7 @@ def member_state(stacked: nn.Module, member: int) -> dict[str, Tensor]:
 
 
 def set_generators(stacked: nn.Module, generators: list[torch.Generator]) -> None:
-    """Give each member's source of random numbers to the layers that need one."""
+    """Give the generators, one for each member, to the layers that draw random numbers."""
     for module in stacked.modules():
-        if isinstance(module, StackedDropout):
+        if isinstance(getattr(module, "generators", None), list):
             module.generators = generators

@@ -48,7 +48,7 @@ class StackedGRU(Stacked):
 
 
 class _Recurrence(torch.autograd.Function):
-    """From the inputs' share of the gates (steps, members, batch, 3 * hidden) to the states, starting from zero."""
+    """From the inputs' part of the gates (steps, members, batch, 3 * hidden) to the states, starting from zero."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -56,14 +56,14 @@ class _Recurrence(torch.autograd.Function):
         hidden = triple // 3
         states = inputs.new_zeros(steps + 1, members, batch, hidden)
         gates = inputs.new_empty(steps, members, batch, 3 * hidden)  # reset, update, new
-        own = inputs.new_empty(steps, members, batch, hidden)  # the state's share of the new gate
+        own = inputs.new_empty(steps, members, batch, hidden)  # the state's part of the new gate
         matrix, bias = weight.transpose(1, 2).contiguous(), bias[:, None]
         for step in range(steps):
-            share = torch.baddbmm(bias, states[step], matrix)
+            recurrent = torch.baddbmm(bias, states[step], matrix)
             gate, new = gates[step], gates[step, ..., 2 * hidden :]
-            torch.add(inputs[step, ..., : 2 * hidden], share[..., : 2 * hidden], out=gate[..., : 2 * hidden])
+            torch.add(inputs[step, ..., : 2 * hidden], recurrent[..., : 2 * hidden], out=gate[..., : 2 * hidden])
             gate[..., : 2 * hidden].sigmoid_()
-            own[step] = share[..., 2 * hidden :]
+            own[step] = recurrent[..., 2 * hidden :]
             torch.addcmul(inputs[step, ..., 2 * hidden :], gate[..., :hidden], own[step], out=new)
             new.tanh_()
             torch.lerp(new, states[step], gate[..., hidden : 2 * hidden], out=states[step + 1])
@@ -71,25 +71,25 @@ class _Recurrence(torch.autograd.Function):
         return states[1:]
 
     @staticmethod
-    def backward(ctx: Any, of_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         states, gates, own, weight = ctx.saved_tensors
         hidden = states.shape[-1]
         reset, update, new = gates.split(hidden, dim=-1)
         # Factors that do not depend on the gradient, for all steps at once.
-        of_new = (1 - update) * (1 - new * new)
-        of_update = (states[:-1] - new) * update * (1 - update)
-        of_reset = of_new * own * reset * (1 - reset)
-        of_inputs, of_share = torch.empty_like(gates), torch.empty_like(gates)
+        factor_new = (1 - update) * (1 - new * new)
+        factor_update = (states[:-1] - new) * update * (1 - update)
+        factor_reset = factor_new * own * reset * (1 - reset)
+        grad_inputs, grad_recurrent = torch.empty_like(gates), torch.empty_like(gates)
         carried = torch.zeros_like(states[0])
         for step in reversed(range(len(gates))):
-            carried = carried + of_states[step]
-            mine, share = of_inputs[step], of_share[step]
-            torch.mul(carried, of_reset[step], out=mine[..., :hidden])
-            torch.mul(carried, of_update[step], out=mine[..., hidden : 2 * hidden])
-            torch.mul(carried, of_new[step], out=mine[..., 2 * hidden :])
-            share.copy_(mine)
-            share[..., 2 * hidden :] *= reset[step]
-            carried = torch.baddbmm(carried * update[step], share, weight)
-        flat = of_share.permute(1, 3, 0, 2).flatten(2)  # (members, 3 * hidden, steps * batch)
+            carried = carried + grad_states[step]
+            grad_input, grad_state = grad_inputs[step], grad_recurrent[step]
+            torch.mul(carried, factor_reset[step], out=grad_input[..., :hidden])
+            torch.mul(carried, factor_update[step], out=grad_input[..., hidden : 2 * hidden])
+            torch.mul(carried, factor_new[step], out=grad_input[..., 2 * hidden :])
+            grad_state.copy_(grad_input)
+            grad_state[..., 2 * hidden :] *= reset[step]
+            carried = torch.baddbmm(carried * update[step], grad_state, weight)
+        flat = grad_recurrent.permute(1, 3, 0, 2).flatten(2)  # (members, 3 * hidden, steps * batch)
         before = states[:-1].permute(1, 0, 2, 3).flatten(1, 2)
-        return of_inputs, torch.bmm(flat, before), flat.sum(-1)
+        return grad_inputs, torch.bmm(flat, before), flat.sum(-1)

@@ -164,7 +164,7 @@ def test_intervals():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "sdg"}, "optimizer: expected one of adam, adamw, found 'sdg'"),
+        ({"optimizer": "sdg"}, "optimizer: expected one of adam, adamw, sgd, rmsprop, found 'sdg'"),
         ({"schedule": "linear"}, "schedule: expected one of constant, cosine"),
         ({"select": "best", "holdout": 0.0}, "select: the best step is chosen on held-out data"),
     ],

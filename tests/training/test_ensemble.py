@@ -85,7 +85,7 @@ def test_members_do_not_influence_one_another(arrays):
 
 def test_an_epoch_takes_every_row_once(arrays):
     ensemble = Ensemble(networks(2), Procedure(steps=10, shuffle=True), arrays.x[:500], arrays.label[:500])
-    seen = torch.cat([ensemble._batch()[0] for _ in range(5)], dim=1)
+    seen = torch.cat([ensemble.batches.next(step)[0] for step in range(5)], dim=1)
     for member in range(2):
         expected = torch.from_numpy(arrays.x[:500])
         assert torch.equal(torch.sort(seen[member, :, 0]).values, torch.sort(expected[:, 0]).values)
@@ -96,8 +96,7 @@ def test_batches_in_stored_order_go_round(arrays):
     ensemble = Ensemble(networks(1), Procedure(steps=9, batch_size=40), arrays.x[:100], arrays.label[:100])
     labels = []
     for step in range(3):
-        ensemble.step = step
-        labels.append(ensemble._batch()[1][0])
+        labels.append(ensemble.batches.next(step)[1][0])
     expected = np.concatenate([arrays.label[:100], arrays.label[:20]])
     assert torch.cat(labels).tolist() == expected.tolist()
 

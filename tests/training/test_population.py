@@ -84,7 +84,7 @@ def test_members_may_have_data_of_their_own(synthetic, arrays):
         assert alone.validation == members[number].validation
         for name, values in state.items():
             torch.testing.assert_close(states[number][name], values, rtol=0, atol=1e-4)
-    with pytest.raises(ValueError, match="signals: expected those of 3 seeds, found those of 2"):
+    with pytest.raises(ValueError, match="expected signals, labels and seeds of 3 members"):
         Population(chosen, [1, 2, 3], together)
 
 
@@ -112,14 +112,14 @@ def test_the_held_out_part_is_never_trained_on_and_chooses(arrays):
     population = Population(chosen, [1, 2], arrays)
     seen = [set(), set()]
     for _ in range(40):
-        for member, rows in enumerate(population.batches._rows(0)):
+        for member, rows in enumerate(population.ensemble.batches._rows(0)):
             seen[member].update(rows.tolist())
     for member in range(2):
-        held_out = set(population.batches.held_out[member].tolist())
+        held_out = set(population.held_out[member].tolist())
         assert len(held_out) == 60
         assert not held_out & seen[member]
         assert held_out | seen[member] == set(range(600))
-    assert not torch.equal(population.batches.held_out[0], population.batches.held_out[1])
+    assert not torch.equal(population.held_out[0], population.held_out[1])
     members, states = trained(chosen, [1, 2], arrays)
     for member, state in zip(members, states, strict=True):
         best = max(accuracy for _, accuracy in member.history)
@@ -139,7 +139,7 @@ def test_the_held_out_loss_may_choose(arrays):
         population.run(until=population.step + chosen.eval_every)
         population.network.eval()
         with torch.no_grad():
-            x, label = population.batches.validation()
+            x, label = population._validation
             logits = population.network(x)
         losses[population.step] = [float(functional.cross_entropy(logits[k], label[k])) for k in range(2)]
     members, _ = population.finish()

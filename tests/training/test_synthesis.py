@@ -101,7 +101,7 @@ def test_held_out_signals_are_in_no_part(few):
     chosen = recipe(select="final")
     population = Population(chosen, [1], few)
     x = few.x.copy()
-    x[population.batches.held_out[0]] += 1
+    x[population.held_out[0]] += 1
     _, (first,) = state_after(chosen, [1], few)
     _, (second,) = state_after(chosen, [1], dataclasses.replace(few, x=x))
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -133,7 +133,7 @@ def test_a_saved_population_goes_on(few):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"synthetic": 1.5}, "synthetic: expected a share from 0 to 1, found 1.5"),
+        ({"synthetic": 1.5}, "synthetic: expected a fraction from 0 to 1, found 1.5"),
         ({"data": "shuffled"}, "synthetic: signals of shuffled cannot be taken apart"),
         ({"data": "stream", "holdout": 0.0, "select": "final"}, "synthetic: signals of stream cannot be taken apart"),
     ],
