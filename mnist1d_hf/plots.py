@@ -53,30 +53,35 @@ def plot_templates(config: GeneratorConfig | None = None) -> Figure:  # noqa: AR
 
 
 def plot_confusion(confusions: Mapping[str, Any], names: list[str]) -> Figure:
-    """What is taken for what: for each title a matrix (classes, classes), rows the true classes; shares in percent."""
+    """Confusion matrices, in percent of each true class.
+
+    Args:
+        confusions: by title, counts int (classes, classes); rows are true classes, columns predicted ones.
+        names: of the classes.
+    """
     figure = Figure(figsize=(5.2 * len(confusions), 4.9), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(confusions), squeeze=False)[0]
     for axis, (title, counts) in zip(axes, confusions.items(), strict=True):
-        shares = 100 * np.asarray(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
-        axis.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=10)  # roots: small confusions are seen, too
-        for row, column in np.ndindex(*shares.shape):
-            if shares[row, column] >= 0.05:
-                color = "white" if shares[row, column] > 40 else "black"
-                axis.text(column, row, f"{shares[row, column]:.1f}", ha="center", va="center", fontsize=8, color=color)
+        percent = 100 * np.asarray(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
+        axis.imshow(np.sqrt(percent), cmap="Blues", vmin=0, vmax=10)  # square roots, so that small values are visible
+        for row, column in np.ndindex(*percent.shape):
+            if percent[row, column] >= 0.05:
+                color = "white" if percent[row, column] > 40 else "black"
+                axis.text(column, row, f"{percent[row, column]:.1f}", ha="center", va="center", fontsize=8, color=color)
         axis.set_xticks(range(len(names)), names)
         axis.set_yticks(range(len(names)), names)
-        axis.set(title=title, xlabel="taken for", ylabel="true class")
-    figure.suptitle("Answers in percent of each true class")
+        axis.set(title=title, xlabel="predicted class", ylabel="true class")
+    figure.suptitle("Predictions in percent of each true class")
     return figure
 
 
 def plot_baselines(accuracies: Mapping[str, tuple[Sequence[float], float | None]], human: float = 0.958) -> Figure:
-    """Every seed of every baseline: a dot for its accuracy, a bar for the mean, a diamond for the literature's figure.
+    """Every seed of every baseline: a dot for its accuracy, a bar for the mean, a diamond for the published accuracy.
 
     Args:
-        accuracies: by name, those of the seeds and that of the literature; shares.
-        human: accuracy of a human reader (Greydanus & Kobak 2024: 95.8 % over 500 signals).
+        accuracies: by name, those of the seeds and the published one (None without one); fractions.
+        human: accuracy of a person (Greydanus & Kobak 2024: 95.8 % over 500 signals).
     """
     names = sorted(accuracies, key=lambda name: np.mean(accuracies[name][0]))
     figure = Figure(figsize=(9, 1.2 + 0.36 * len(names)), layout="constrained")
@@ -100,7 +105,7 @@ def plot_baselines(accuracies: Mapping[str, tuple[Sequence[float], float | None]
         axis.spines[side].set_visible(False)
     axis.tick_params(left=False)
     axis.legend(loc="upper left", frameon=False)
-    axis.set_title("MNIST-1D baselines: every seed; at the right the mean", loc="left", fontsize=11)
+    axis.set_title("MNIST-1D baselines: every seed; the numbers are means", loc="left", fontsize=11)
     return figure
 
 
@@ -110,9 +115,9 @@ def plot_class_means(config: GeneratorConfig | None = None) -> Figure:
     figure, axes = _grid(2, 5, "MNIST-1D: mean of each class, shaded: one standard deviation")
     for digit, axis in enumerate(axes.ravel()):
         signals = data["x"][data["y"] == digit]
-        mean, deviation = signals.mean(0), signals.std(0)
+        mean, std = signals.mean(0), signals.std(0)
         position = np.arange(signals.shape[1])
-        axis.fill_between(position, mean - deviation, mean + deviation, color=_COLORS[digit], alpha=0.2, linewidth=0)
+        axis.fill_between(position, mean - std, mean + std, color=_COLORS[digit], alpha=0.2, linewidth=0)
         axis.plot(position, mean, color=_COLORS[digit], **_STYLE)
         axis.axhline(0, color="0.7", linewidth=0.6, zorder=0)
         axis.set_title(str(digit))
@@ -123,29 +128,32 @@ def plot_class_means(config: GeneratorConfig | None = None) -> Figure:
 
 
 def plot_pca(config: GeneratorConfig | None = None) -> Figure:
-    """The training signals on their first two principal components, and how much variance the first ones hold."""
+    """The training signals on their first two principal components, and the variance that the first ones explain."""
     data = make_dataset(config)
-    projected, shares = principal_components(data["x"])
+    projected, fractions = principal_components(data["x"])
     figure, ((left, right),) = _grid(1, 2, "MNIST-1D: principal components of the training signals", height=4.4)
     for digit in range(10):
         points = projected[data["y"] == digit]
         left.scatter(points[:, 0], points[:, 1], s=5, alpha=0.5, color=_COLORS[digit], linewidths=0, label=str(digit))
-    left.set(xlabel=f"first ({100 * shares[0]:.0f} % of the variance)", ylabel=f"second ({100 * shares[1]:.0f} %)")
+    left.set(xlabel=f"first ({100 * fractions[0]:.0f} % of the variance)", ylabel=f"second ({100 * fractions[1]:.0f} %)")
     left.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2.5)
-    count = np.arange(1, len(shares) + 1)
-    right.plot(count, 100 * np.cumsum(shares), color="0.3", **_STYLE)
-    right.set(xlabel="components", ylabel="variance that they hold together, %", ylim=(0, 103), xlim=(0, len(shares)))
-    right.set_xticks(range(0, len(shares) + 1, 10))
+    count = np.arange(1, len(fractions) + 1)
+    right.plot(count, 100 * np.cumsum(fractions), color="0.3", **_STYLE)
+    right.set(xlabel="components", ylabel="variance explained by all of them, %", ylim=(0, 103), xlim=(0, len(fractions)))
+    right.set_xticks(range(0, len(fractions) + 1, 10))
     right.set_yticks(range(0, 101, 20))
     right.grid(color="0.9")
     return figure
 
 
 def principal_components(x: Any) -> tuple[Any, Any]:
-    """Signals (n, length) on their principal components (n, length), and each one's share of the variance (length,).
+    """Signals (n, length) on their principal components.
 
-    >>> projected, shares = principal_components([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
-    >>> abs(float(projected[0, 0])).__round__(3), shares.round(3).tolist()
+    Returns:
+        The projections (n, length), and the fraction of the variance that each component explains (length,).
+
+    >>> projected, fractions = principal_components([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+    >>> abs(float(projected[0, 0])).__round__(3), fractions.round(3).tolist()
     (1.414, [1.0, 0.0])
     """
     centred = np.asarray(x, dtype=np.float64)
@@ -157,7 +165,7 @@ def principal_components(x: Any) -> tuple[Any, Any]:
 
 
 def plot_transformations(config: GeneratorConfig | None = None, label: int = 3) -> Figure:
-    """One sample's way from template to signal; every panel names the step and what was drawn for it."""
+    """How one sample is made, from template to signal; each panel names the step and the value drawn for it."""
     stages = transformation_stages(label, config)
     figure, axes = _grid(3, 3, f"MNIST-1D: how a sample of class {label} is made", width=9, height=6)
     for number, (axis, stage) in enumerate(zip(axes.ravel(), stages, strict=True), start=1):

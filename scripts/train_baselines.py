@@ -1,22 +1,20 @@
 #!/usr/bin/env python
-"""Train the bundled baselines from nothing: all seeds of each recipe, weights and evidence.
+"""Train the bundled baselines: all seeds of each recipe, weights and results.
 
     .venv/bin/python scripts/train_baselines.py              # every recipe
     .venv/bin/python scripts/train_baselines.py cnn mlp      # some
 
-An interrupted run goes on where it was: what is finished is kept in --work-dir.
+After a stop, the same command continues: checkpoints are kept in --work-dir.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from mnist1d_hf.cli.terminal import run_main
+from mnist1d_hf.cli.terminal import progress, run_main
 from mnist1d_hf.training.baseline import write_baseline
 from mnist1d_hf.training.data import load_arrays
 from mnist1d_hf.training.recipes import RECIPES, find_recipe
@@ -35,21 +33,19 @@ def main() -> None:
     for recipe in [find_recipe(name) for name in options.names or RECIPES]:
         started = time.perf_counter()
         arrays = load_arrays(recipe.data)
-        columns = (TextColumn(recipe.name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(recipe.name, total=recipe.steps * recipe.seeds)
+        with progress(recipe.name, recipe.steps * recipe.seeds) as advance:
             run = train(
                 recipe,
                 range(recipe.seeds),
                 arrays,
                 options.work_dir / recipe.name,
                 num_proc=options.num_proc,
-                progress=lambda count, bar=bar, task=task: bar.advance(task, count),
+                progress=advance,
             )
         folder = write_baseline(run, arrays, options.output / recipe.name)
-        tests = [100 * member.test for member in run.members]
-        mean = sum(tests) / len(tests)
-        print(f"{folder.name}: {mean:.2f} % over {len(tests)} seeds, {time.perf_counter() - started:.0f} s", flush=True)
+        mean = 100 * statistics.mean(member.test for member in run.members)
+        seconds = time.perf_counter() - started
+        print(f"{folder.name}: {mean:.2f} % over {len(run.members)} seeds, {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def train(
         int | None, typer.Option(help="Processes; one for each core by default.", show_default=False)
     ] = None,
 ) -> None:
-    """Train every seed of a recipe, and keep the best on held-out data. Interrupted, the same command goes on."""
+    """Train every seed of a recipe and keep the best on held-out data. After a stop, the same command continues."""
     from mnist1d_hf.training import baseline, runs
     from mnist1d_hf.training.data import load_arrays
     from mnist1d_hf.training.recipes import find_recipe
@@ -47,13 +47,13 @@ def train(
         soft_wrap=True,
         highlight=False,
     )
-    diverged = [member.seed for member in run.members if member.diverged]
+    diverged = ", ".join(str(member.seed) for member in run.members if member.diverged)
     if diverged:
-        console.print(f"diverged: the seeds {diverged}; they are part of the mean", highlight=False)
+        console.print(f"diverged: seeds {diverged}; the mean includes them", highlight=False)
 
 
 def parse_seeds(text: str) -> list[int]:
-    """The seeds that FIRST:END or a list with commas means.
+    """The seeds that FIRST:END (without END) or a list with commas stands for.
 
     >>> parse_seeds("3:6"), parse_seeds("1,5")
     ([3, 4, 5], [1, 5])
@@ -74,10 +74,10 @@ def evaluate(
     ] = None,
     fresh: Annotated[int, typer.Option(help="Fresh samples of the stream; 0 for none.")] = 100_000,
     figure: Annotated[
-        Path | None, typer.Option("--figure", help="Draw the confusion to this PNG or SVG.", show_default=False)
+        Path | None, typer.Option("--figure", help="Write the confusion matrices to this PNG or SVG.", show_default=False)
     ] = None,
 ) -> None:
-    """Accuracy with its 95 % interval on the paper's test split and on fresh samples, and a table of the classes."""
+    """Accuracy with its 95 % interval, recall and precision, on the paper's test split and on fresh samples."""
     from mnist1d_hf.models.catalog import folder_of
     from mnist1d_hf.training import evaluation
     from mnist1d_hf.training.data import load_arrays
@@ -87,7 +87,7 @@ def evaluate(
     if figure is not None:
         from mnist1d_hf import plots
 
-        plots.kind_of(figure)  # a wrong one is refused before the work, not after it
+        plots.kind_of(figure)  # refuse a wrong name before the work
     folder = Path(model) if Path(model).is_dir() else folder_of(model)
     configuration = config or _trained_on(folder)
     network = _load(folder)
@@ -108,27 +108,27 @@ def evaluate(
 
 
 def _load(folder: Path) -> Any:
-    """The model of a folder. transformers has many ways to say that it is not one; here all of them are one line."""
+    """The model of a folder. All errors of transformers become one line."""
     from transformers.utils import logging
 
     from mnist1d_hf.models import Mnist1dForSequenceClassification
 
     logging.disable_progress_bar()
-    logging.set_verbosity(logging.CRITICAL)  # what it reports in tables is in the exception, too
+    logging.set_verbosity(logging.CRITICAL)  # its tables repeat what the exception says
     if not (folder / "config.json").is_file():
         raise OutputError(f"{folder}: no config.json; give a folder that save_pretrained or `mnist1d-hf train` wrote")
     try:
         return Mnist1dForSequenceClassification.from_pretrained(folder)
     except (ValueError, TypeError, OSError, StrictDataclassError) as error:
-        said = " ".join(str(error).split())
-        raise OutputError(f"{folder}: no model of this package can be read: {said}") from error
+        reason = " ".join(str(error).split())
+        raise OutputError(f"{folder}: no model of this package can be read: {reason}") from error
 
 
 def demo_baselines() -> None:
-    """Evaluate every bundled baseline on its test split, beside what its results say.
+    """Evaluate every bundled baseline on its test split and compare with the recorded results.
 
     Raises:
-        OutputError: the weights do not give the accuracy that is recorded.
+        OutputError: the accuracy is not the recorded one.
     """
     from transformers.utils import logging
 
@@ -157,7 +157,7 @@ def demo_baselines() -> None:
                 )
             )
             advance(1)
-    columns = ("baseline", "this one, %", "all seeds, %", "best reading, %", "literature, %")
+    columns = ("baseline", "released, %", "all seeds, %", "best reading, %", "literature, %")
     print_table("Trained baselines on their test splits", columns, rows, right=range(1, 5))
 
 
@@ -172,11 +172,11 @@ def _print_evaluations(model: str, found: Mapping[str, Any], names: list[str]) -
             (name, f"{count:,}", f"{100 * recall:.1f}", f"{100 * precision:.1f}")
             for name, (count, recall, precision) in zip(names, item.per_class(), strict=True)
         ]
-        print_table(title, ("class", "samples", "found, %", "right, %"), classes, right=range(1, 4))
+        print_table(title, ("class", "samples", "recall, %", "precision, %"), classes, right=range(1, 4))
 
 
 def _trained_on(folder: Path) -> str:
-    """The configuration that the results beside the weights name; without results the default one."""
+    """The configuration that a model was trained on, from its results.json; "default" without one."""
     import json
 
     from mnist1d_hf.models.catalog import RESULTS

@@ -1,4 +1,4 @@
-"""A baseline: the folder with the shipped weights of a recipe and the evidence of all its seeds."""
+"""A baseline: a folder with the released weights of a recipe and the results of all its seeds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> 
     Args:
         run: with all its seeds.
         arrays: the data that it was trained on.
-        folder: the baseline's; files of these names are replaced.
+        folder: of the baseline; files of these names are replaced.
+
+    Returns:
+        The folder.
 
     Raises:
         OutputError: it cannot be written.
@@ -51,7 +54,7 @@ def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> 
 
 
 def released(run: Run) -> int:
-    """The place of the released member: the best on held-out data, or the first seed. Test data never choose it."""
+    """The index of the released member: the best on held-out data, else the first. Test data never choose it."""
     if not run.recipe.holdout:
         return 0
     scores = [-1.0 if member.diverged else member.validation or 0.0 for member in run.members]
@@ -59,7 +62,7 @@ def released(run: Run) -> int:
 
 
 def results(run: Run, arrays: Arrays, parameters: int) -> dict[str, Any]:
-    """All that is known of a run: recipe, data, each seed's row, and what follows from the rows."""
+    """The content of results.json: recipe, data, one row for each seed, and summaries of the rows."""
     number = released(run)
     splits = {"train": (arrays.x, arrays.label), "test": (arrays.x_test, arrays.label_test)}
     made = {split: rows for split, rows in splits.items() if len(rows[0])}  # the stream has no training split
@@ -77,12 +80,12 @@ def results(run: Run, arrays: Arrays, parameters: int) -> dict[str, Any]:
 
 
 def _best_reading(members: list[Member]) -> dict[str, Any]:
-    """What the best reading of the test split along the way would have been: chosen on the test data, so too good."""
+    """Accuracy at the step with the best test accuracy: chosen on the test data, so it is biased upwards."""
     return summarize([max(accuracy for _, accuracy in member.history) for member in members])._asdict()
 
 
-def to_text(found: dict[str, Any]) -> str:
-    """JSON to be read by people too: one line for each seed."""
-    rows = ",\n".join(f"  {json.dumps(row)}" for row in found["members"])
-    head = json.dumps({**found, "members": []}, indent=1)
+def to_text(content: dict[str, Any]) -> str:
+    """JSON with one line for each seed."""
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in content["members"])
+    head = json.dumps({**content, "members": []}, indent=1)
     return head.replace('"members": []', f'"members": [\n{rows}\n ]')

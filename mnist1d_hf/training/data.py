@@ -10,7 +10,9 @@ from mnist1d_hf.training.population import Arrays
 
 
 def load_arrays(configuration: str = "default") -> Arrays:
-    """Both splits of a named configuration, made by the exact generator; of "stream" the test split of the default.
+    """Both splits of a named configuration, made by the exact generator.
+
+    For "stream" the training split is empty, and the test split is that of "default".
 
     Raises:
         InvalidValueError: no such configuration.

@@ -1,4 +1,4 @@
-"""How good a trained model is: accuracy with its interval, per class, and what is taken for what."""
+"""How good a trained model is: accuracy with its interval, recall and precision per class, confusion matrix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.training.statistics import wilson_interval
 
-FRESH_SEED = 2**62  # of the stream that fresh samples come from: far from the seeds that people train on
+FRESH_SEED = 2**62  # of the stream that fresh samples come from: far from the seeds that are used for training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers."""
+        """Fraction of correct predictions."""
         return int(np.trace(self.confusion)) / self.total
 
     @property
@@ -46,24 +46,21 @@ class Evaluation:
         return wilson_interval(int(np.trace(self.confusion)), self.total)
 
     def per_class(self) -> list[tuple[int, float, float]]:
-        """Of each class: samples, recall, precision (nan where there is nothing to divide by)."""
+        """Of each class: number of samples, recall, precision (nan where the denominator is 0)."""
         diagonal = np.diag(self.confusion).astype(float)
         with np.errstate(invalid="ignore"):
             recall, precision = diagonal / self.confusion.sum(1), diagonal / self.confusion.sum(0)
-        return [
-            (int(count), float(found), float(right))
-            for count, found, right in zip(self.confusion.sum(1), recall, precision, strict=True)
-        ]
+        return list(zip(self.confusion.sum(1).tolist(), recall.tolist(), precision.tolist(), strict=True))
 
 
 def evaluate(model: nn.Module, x: NDArray[Any], label: NDArray[Any], batch_size: int = 1000) -> Evaluation:
-    """Compare a classifier's answers with the labels.
+    """Compare a classifier's predictions with the labels.
 
     Args:
-        model: from signals (batch, length) to an output with `logits` (batch, classes); its mode is put back.
+        model: from signals (batch, length) to an output with `logits` (batch, classes); its training mode is put back.
         x: float (n, length).
         label: int (n,).
-        batch_size: at a time.
+        batch_size: samples at a time.
 
     Raises:
         InvalidValueError: no samples, or labels that the model does not know.
@@ -93,10 +90,13 @@ def evaluate(model: nn.Module, x: NDArray[Any], label: NDArray[Any], batch_size:
 
 
 def fresh_samples(configuration: str, count: int, seed: int = FRESH_SEED) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Samples that no training has seen, of the distribution of a configuration.
+    """Samples that no training has seen, from the distribution of a configuration.
+
+    Returns:
+        Signals float32 (count, length) and labels int64 (count,).
 
     Raises:
-        InvalidValueError: a shuffled configuration: its permutation belongs to the seed of the dataset.
+        InvalidValueError: a shuffled configuration: its permutation depends on the seed of the dataset.
 
     >>> fresh_samples("default", 10)[0].shape
     (10, 40)

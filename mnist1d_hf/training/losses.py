@@ -12,13 +12,13 @@ from torch.autograd.function import once_differentiable
 def cross_entropy(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy of each member over its batch, float (members,).
 
-    What `torch.nn.functional.cross_entropy` gives, in a fifth of its time: with ten classes torch goes through memory
-    ten numbers at a time; here the classes are the first axis, and all samples lie side by side.
+    The same as `torch.nn.functional.cross_entropy`, but two to three times as fast: torch reduces over the last axis,
+    ten numbers at a time; here the classes are the first axis, and all samples are contiguous.
 
     Args:
         logits: float (members, batch, classes).
         label: int64 (members, batch).
-        smoothing: share of each target that is spread over all classes.
+        smoothing: fraction of each target that is spread over all classes.
 
     >>> cross_entropy(torch.zeros(2, 5, 10), torch.zeros(2, 5, dtype=torch.long))
     tensor([2.3026, 2.3026])
@@ -30,7 +30,7 @@ def cross_entropy(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tens
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, label: Tensor, smoothing: float) -> Tensor:
-        rows = logits.flatten(0, 1).t().contiguous()  # may be the logits themselves, which must stay as they are
+        rows = logits.flatten(0, 1).t().contiguous()  # may share memory with the logits, which must not change
         rows = rows - rows.amax(0)
         truth = label.reshape(1, -1)
         aim = rows.gather(0, truth)[0]
@@ -43,7 +43,7 @@ class _CrossEntropy(torch.autograd.Function):
         return (total.log() - aim).view(label.shape).mean(1)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # a second derivative would be wrong: an error instead
+    @once_differentiable  # type: ignore[untyped-decorator]  # no second derivative: raise an error
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         powers, total, truth = ctx.saved_tensors
         members, batch, classes = ctx.shape

@@ -1,9 +1,9 @@
-"""The recipes by name. A name always means the same: a change of numbers takes a new name.
+"""The recipes by name. A name always means the same: other numbers need a new name. README.md says how to add one.
 
 The paper's four follow its protocol: Adam at 1e-2, no weight decay, batches of 100 in the stored order, 6,000 steps on
 all 4,000 samples, read at the final step, with the test accuracy watched every 250 steps (Greydanus & Kobak 2024,
-arXiv 2011.14439, and its notebooks). All others hold out a tenth of the training split; they keep the step that is best
-on it, or the last one where the learning rate has come down to nothing and there is always new data to learn from.
+arXiv 2011.14439, and its notebooks). All others but `ceiling` hold out a tenth of the training split. They keep the step
+that is best on it; or the last step, where the learning rate ends at zero and each batch has new signals.
 """
 
 from __future__ import annotations
@@ -16,26 +16,24 @@ _REVIEW = "review of the paper, dl.reviews, 2020-12-06"
 _RESNET = {"architecture": "resnet", "activation": "silu", "padding_mode": "circular", "pooling": "flatten"}
 
 
-def _papers(architecture: str, reach: float, shuffled: float) -> list[Recipe]:
-    """The paper's protocol for one of its networks, on the signals and on the shuffled ones."""
-    made = []
-    for data, goal in (("default", reach), ("shuffled", shuffled)):
-        made.append(
-            Recipe(
-                name=architecture if data == "default" else f"{architecture}-{data}",
-                network={"architecture": architecture},
-                data=data,
-                steps=6000,
-                shuffle=False,
-                holdout=0.0,
-                select="final",
-                watch_test=True,
-                seeds=20 if architecture == "gru" else 100,
-                reference_accuracy=goal,
-                source=_PAPER,
-            )
+def _papers(architecture: str, normal: float, shuffled: float) -> list[Recipe]:
+    """The paper's protocol for one of its networks, on the signals and on the shuffled ones; accuracies in percent."""
+    return [
+        Recipe(
+            name=architecture if data == "default" else f"{architecture}-{data}",
+            network={"architecture": architecture},
+            data=data,
+            steps=6000,
+            shuffle=False,
+            holdout=0.0,
+            select="final",
+            watch_test=True,
+            seeds=20 if architecture == "gru" else 100,
+            reference_accuracy=accuracy,
+            source=_PAPER,
         )
-    return made
+        for data, accuracy in (("default", normal), ("shuffled", shuffled))
+    ]
 
 
 RECIPES: dict[str, Recipe] = {

@@ -1,11 +1,9 @@
-"""New training signals from the parts that the training signals are made of, with nothing but the training split.
+"""New training signals from the parts of the training signals. Nothing but the training split is used.
 
-A finished signal is its class's template, stretched, scaled and placed somewhere on a ring; smooth noise where the
-template is not; a ramp over all of it. `analyse` finds these parts in labelled signals: it knows how a signal is put
-together (Greydanus & Kobak 2024, section 2) and how long a template can be, but neither the templates nor the noise,
-which it estimates. `Parts.draw` puts parts of different signals together, with new noise.
-
-The noise lies outside the template only: the generator fills with it what the padding left empty.
+A signal is the template of its class, stretched, scaled and placed somewhere on a ring, plus smooth noise outside of
+the template, plus a ramp over the whole signal (Greydanus & Kobak 2024, section 2). `analyse` estimates these parts
+from labelled signals. It knows how a signal is made and how long a template can be; it does not know the templates and
+the noise. `Parts.draw` combines parts of different signals and adds new noise.
 """
 
 from __future__ import annotations
@@ -17,11 +15,18 @@ from torch import Tensor
 
 from mnist1d_hf.data.config import GeneratorConfig
 
+# Priors of the fit, in units of the standardised signals. Sources: the generator's definition where there is one, else
+# what `analyse` estimates from the training split of the default configuration.
+_NOISE = (0.02, 0.3)  # variances, as weights. Outside of the template 0.36 is estimated. Inside 0.005 is estimated for
+# the tenth of the signals that is fitted best; four times as much leaves room for the errors of the other fits.
+_FACTOR = (1.0, 0.15)  # mean and std of the factor: uniform in 0.8 .. 1.2 (scale_coeff) has 1 and 0.115; a little wider
+_SLOPE = 0.7  # std of the slope: 0.72 is estimated
+# Resolution of the fit. Set by hand when the recipes `mlp-augmented` and `resnet` were made; there is no record of a
+# search. The recipes were compared on held-out rows of the training split, never on the test split.
 _KNOTS_PER_POINT = 4
-_MARGIN = 1.25  # the template is known this many times as far as it reaches
-_NOISE = (0.02, 0.3)  # variances inside and outside of the template, for weighting
-_FACTOR = (1.0, 0.15)  # mean and deviation of the factor, against fits that no signal can have
-_SLOPE = 0.7  # deviation of the ramp's slope
+_MARGIN = 1.25  # the knots go this many times as far as the template
+_PLACES, _STRETCHES = 8, 17  # candidates: places per point, and stretches
+_SMOOTHNESS, _RIDGE = 0.05, 1e-3  # penalties per signal on the template's second differences, and on its size
 _ROUNDS = 8
 
 
@@ -30,14 +35,14 @@ class Parts:
     """What signals (n, length) of some classes are made of; all float32 but `label`.
 
     Attributes:
-        template: (classes, knots) each class's template, from -reach to reach points around its middle.
+        template: (classes, knots) each class's template, around its middle.
         label: int64 (n,).
         center: (n,) the place of the middle of each signal's template, in points from 0.
         stretch: (n,) length of each signal's template, 1 for that of the mean padding.
         factor: (n,) of each signal's template.
         slope: (n,) half the difference between the ends of each signal's ramp.
-        offset: () what all signals have in common.
-        inner: () deviation of the noise inside of the template.
+        offset: () added to all signals.
+        inner: () std of the noise inside of the template.
         outer: (length, length) factor of the noise outside: white noise times this has its covariance.
     """
 
@@ -52,10 +57,17 @@ class Parts:
     outer: Tensor
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """New signals (count, length) and their labels.
+        """Draw new signals.
 
-        Class, position, factor and ramp are each taken from another signal: position means place and stretch, which
-        depend on one another, and within half a point of what was found.
+        Class, position, factor and ramp are each taken from another signal. The position is place and stretch
+        together, since they depend on one another; the place is moved by up to half a point.
+
+        Args:
+            count: how many.
+            generator: of random numbers, on the CPU.
+
+        Returns:
+            Signals float32 (count, length) and labels int64 (count,).
         """
         length = len(self.outer)
         rows = torch.randint(len(self.label), (4, count), generator=generator)
@@ -69,14 +81,18 @@ class Parts:
 
 
 def analyse(x: Tensor, label: Tensor) -> Parts:
-    """The parts of signals: float32 (n, length), labels int64 (n,).
+    """Estimate the parts of signals.
 
-    Templates and places are found in turns: each signal is put where its template fits best, by least squares in
-    which template and noise have their own weights; then the template is fitted to its signals.
+    Two steps take turns: each signal gets the position where its template fits best, by weighted least squares; then
+    each template is fitted to its signals.
+
+    Args:
+        x: float32 (n, length), on the CPU.
+        label: int64 (n,).
     """
     classes, offset = int(label.max()) + 1, x.mean()
     template = torch.stack([_first_template(x[label == kind] - offset) for kind in range(classes)])
-    candidates = _Candidates(x.shape[1], places=8, stretches=17)
+    candidates = _Candidates(x.shape[1], places=_PLACES, stretches=_STRETCHES)
     fits = torch.zeros(4, len(x))
     for _ in range(_ROUNDS):
         for kind in range(classes):
@@ -124,7 +140,7 @@ def _places(center: Tensor, stretch: Tensor, length: int) -> tuple[Tensor, Tenso
 
 
 def _pattern(template: Tensor, center: Tensor, stretch: Tensor, factor: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Templates (n, knots) as they stand in signals (n, length), and where; outside of that the values mean nothing."""
+    """Templates (n, knots) as they are in signals (n, length), and a mask of where; other values are meaningless."""
     left, weight, inside = _places(center, stretch, length)
     return torch.lerp(template.gather(1, left), template.gather(1, left + 1), weight) * factor[:, None], inside
 
@@ -156,14 +172,14 @@ def _cost(x: Tensor, candidates: _Candidates, template: Tensor) -> tuple[Tensor,
     """Each signal at each candidate (n, candidates): minus twice the log-likelihood, and the best factor and slope."""
     weight, pattern, ramp = candidates.weight, candidates.design @ template, torch.linspace(-1, 1, x.shape[1])
     mean, trust = _FACTOR[0], 1 / _FACTOR[1] ** 2
-    of_pattern = x @ (weight * pattern).T + mean * trust
-    of_ramp = x @ (weight * ramp).T
+    dot_pattern = x @ (weight * pattern).T + mean * trust
+    dot_ramp = x @ (weight * ramp).T
     square, slope_square = (weight * pattern**2).sum(1) + trust, (weight * ramp**2).sum(1) + 1 / _SLOPE**2
     both = (weight * pattern * ramp).sum(1)
     determinant = square * slope_square - both**2
-    factor = (of_pattern * slope_square - of_ramp * both) / determinant
-    slope = (of_ramp * square - of_pattern * both) / determinant
-    rest = x.square() @ weight.T - factor * of_pattern - slope * of_ramp
+    factor = (dot_pattern * slope_square - dot_ramp * both) / determinant
+    slope = (dot_ramp * square - dot_pattern * both) / determinant
+    rest = x.square() @ weight.T - factor * dot_pattern - slope * dot_ramp
     return rest - weight.log().sum(1), factor, slope
 
 
@@ -182,7 +198,7 @@ def _refined(x: Tensor, center: Tensor, stretch: Tensor, factor: Tensor, slope: 
     target = torch.where(inside, x - slope[:, None] * torch.linspace(-1, 1, x.shape[1]), 0).flatten()
     knots = matrix.shape[1]
     bend = torch.eye(knots).diff(n=2, dim=0)
-    normal = matrix.T @ matrix + 0.05 * len(x) * bend.T @ bend + 1e-3 * _NOISE[0] * len(x) * torch.eye(knots)
+    normal = matrix.T @ matrix + _SMOOTHNESS * len(x) * bend.T @ bend + _RIDGE * _NOISE[0] * len(x) * torch.eye(knots)
     return torch.linalg.solve(normal, matrix.T @ target) * factor.mean()
 
 
@@ -205,7 +221,7 @@ def _first_template(x: Tensor) -> Tensor:
 
 
 def _residual(x: Tensor, label: Tensor, template: Tensor, fits: Tensor) -> tuple[Tensor, Tensor]:
-    """What template and ramp leave of signals (n, length), and where the templates lie."""
+    """Signals (n, length) without template and ramp, and a mask of where the templates are."""
     center, stretch, factor, slope = fits
     pattern, inside = _pattern(template[label], center, stretch, factor, x.shape[1])
     ramp = slope[:, None] * torch.linspace(-1, 1, x.shape[1])
@@ -213,9 +229,9 @@ def _residual(x: Tensor, label: Tensor, template: Tensor, fits: Tensor) -> tuple
 
 
 def _white(residual: Tensor, inside: Tensor) -> Tensor:
-    """Deviation of the noise inside of templates, from the tenth of the signals that are fitted best.
+    """The std of the noise inside of templates, from the tenth of the signals that is fitted best.
 
-    In the others it stands beside the errors of the fit, which new signals are not to have.
+    The residuals of the other signals contain errors of the fit, which new signals should not have.
     """
     each = torch.where(inside, residual.square(), 0).sum(1) / inside.sum(1)
     return each.quantile(0.1).sqrt()

@@ -1,4 +1,4 @@
-"""The baselines in a table, from their recorded results: for README.md and the command line."""
+"""The baselines in tables, from their recorded results: for the README files and the command line."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ COLUMNS = (
     *("baseline", "parameters", "data", "seeds", "test accuracy, %", "95 % interval"),
     *("best reading", "fresh, %", "literature", "released"),
 )
+SHORT_COLUMNS = ("baseline", "parameters", "data", "test accuracy, %", "literature")
 
 
 def baseline_rows() -> list[tuple[str, ...]]:
@@ -24,7 +25,7 @@ def baseline_rows() -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for entry in list_pretrained():
         found = results(entry.name)
-        goal = found["recipe"]["reference_accuracy"]
+        published, interval = found["recipe"]["reference_accuracy"], found["test_accuracy"]
         fresh = [member["fresh"] for member in found["members"] if member["fresh"] is not None]
         rows.append(
             (
@@ -33,12 +34,10 @@ def baseline_rows() -> list[tuple[str, ...]]:
                 entry.data,
                 str(entry.seeds),
                 _spread(found["test_accuracy"]),
-                "{low:.2f} to {high:.2f}".format(
-                    **{edge: 100 * found["test_accuracy"][edge] for edge in ("low", "high")}
-                ),
+                f"{100 * interval['low']:.2f} to {100 * interval['high']:.2f}",
                 "–" if found["best_reading"] is None else _spread(found["best_reading"]),
                 _spread(summarize(fresh)._asdict()) if fresh else "–",
-                "–" if goal is None else f"{goal:g}",
+                "–" if published is None else f"{published:g}",
                 f"{100 * entry.released_accuracy:.1f}",
             )
         )
@@ -46,22 +45,29 @@ def baseline_rows() -> list[tuple[str, ...]]:
 
 
 def _spread(summary: dict[str, Any]) -> str:
-    deviation = summary["std"]
-    return f"{100 * summary['mean']:.2f}" + ("" if math.isnan(deviation) else f" ± {100 * deviation:.2f}")
+    std = summary["std"]
+    return f"{100 * summary['mean']:.2f}" + ("" if math.isnan(std) else f" ± {100 * std:.2f}")
 
 
 def markdown() -> str:
-    """The table in Markdown, as README.md has it."""
+    """The full table in Markdown, for mnist1d_hf/training/README.md."""
     return markdown_table(COLUMNS, baseline_rows())
 
 
+def short_markdown() -> str:
+    """The table with the columns that matter most in Markdown, for the README of the repository."""
+    chosen = [COLUMNS.index(name) for name in SHORT_COLUMNS]
+    return markdown_table(SHORT_COLUMNS, [tuple(row[number] for number in chosen) for row in baseline_rows()])
+
+
 def accuracies() -> dict[str, tuple[list[float], float | None]]:
-    """Of each bundled baseline: every seed's accuracy on the test split, and the literature's; shares."""
-    found = {entry.name: results(entry.name) for entry in list_pretrained()}
-    return {
-        name: (
-            [member["test"] for member in item["members"]],
-            None if item["recipe"]["reference_accuracy"] is None else item["recipe"]["reference_accuracy"] / 100,
+    """Of each bundled baseline: every seed's accuracy on the test split, and the published one; fractions."""
+    values = {}
+    for entry in list_pretrained():
+        found = results(entry.name)
+        published = found["recipe"]["reference_accuracy"]
+        values[entry.name] = (
+            [member["test"] for member in found["members"]],
+            None if published is None else published / 100,
         )
-        for name, item in found.items()
-    }
+    return values
