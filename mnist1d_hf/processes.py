@@ -1,171 +1,135 @@
-"""Worker processes that end with their parent."""
+"""Work in several processes, which end with their parent, and at once when it is interrupted."""
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
-import queue
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from typing import Any, TypeVar
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-T = TypeVar("T")
+Report = Callable[[int], object]  # called with the amount of work that was just done
 
-# Memory that was given back stays with the process: numerical work asks for the same sizes again and again, and the
-# system takes long to hand out fresh pages. Read by glibc when a process starts; elsewhere it means nothing.
-_TUNABLES = "glibc.malloc.trim_threshold=2000000000:glibc.malloc.mmap_threshold=33554432:glibc.malloc.top_pad=268435456"
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # the processes share the cores
+    # For glibc: a process keeps the memory that it frees. Numerical work asks for the same sizes again and again, and
+    # the system is slow to give fresh pages. Elsewhere this has no effect.
+    "GLIBC_TUNABLES": "glibc.malloc.trim_threshold=2000000000:glibc.malloc.mmap_threshold=33554432"
+    ":glibc.malloc.top_pad=268435456",
+}
+_SECONDS = 0.1  # between two reports of a process
 
 
-@contextlib.contextmanager
-def process_pool(
-    workers: int,
-    initializer: Callable[..., None] | None = None,
-    arguments: tuple[Any, ...] = (),
-    numerical: bool = False,
-) -> Iterator[ProcessPoolExecutor]:
-    """A pool of fresh processes. Each ends when its parent does, even by SIGKILL, and leaves Ctrl-C to it.
+class ProcessDiedError(Exception):
+    """A process ended without a result: it was killed, perhaps because the memory was full."""
+
+
+class _RemoteError(Exception):
+    """The traceback of an error in another process."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def run_in_processes(
+    function: Callable[..., object], tasks: Sequence[tuple[Any, ...]], report: Report, workers: int
+) -> None:
+    """Call `function(*task, report)` for each task, in fresh processes with one numerical thread each.
+
+    However this function ends, the processes end at once: a task may take many minutes.
 
     Args:
-        workers: how many.
-        initializer, arguments: called first in each.
-        numerical: let them keep their memory (see above); they also take one thread each, since they share the cores.
+        function: of a module; it is pickled, and so are the tasks.
+        tasks: arguments, in the order in which they are begun.
+        report: called in this process with the amounts that the functions report.
+        workers: number of processes, at least 1.
+
+    Raises:
+        ProcessDiedError: a process ended suddenly.
+        Exception: whatever `function` raises.
     """
-    context = multiprocessing.get_context("spawn")
-    with _environment({"GLIBC_TUNABLES": _TUNABLES, "OMP_NUM_THREADS": "1"} if numerical else {}):
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(initializer, arguments))
-        try:
-            yield pool
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    waiting = list(reversed(tasks))
+    with _processes(function, min(workers, len(tasks))) as busy:
+        while busy:
+            ready: Any = multiprocessing.connection.wait(busy)
+            for pipe in ready:
+                try:
+                    message = pipe.recv()
+                    if message is None and waiting:
+                        pipe.send(waiting.pop())
+                        continue
+                except (EOFError, OSError):
+                    raise ProcessDiedError from None
+                if message is None:  # nothing is left for this process
+                    busy.remove(pipe)
+                elif isinstance(message, int):
+                    report(message)
+                else:
+                    error, text = message
+                    raise error from _RemoteError(text)
 
 
 @contextlib.contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
+def _processes(function: Callable[..., object], count: int) -> Iterator[list[Any]]:
+    """The pipes to fresh processes that wait for tasks. The processes are ended with the block."""
+    context = multiprocessing.get_context("spawn")
+    before, processes, pipes = dict(os.environ), [], []
     try:
-        yield
+        # Ctrl-C in a terminal reaches every process: these inherit that it is blocked, and leave it to their parent.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        os.environ.update(_ENVIRONMENT)
+        try:
+            for _ in range(count):
+                pipe, other_end = context.Pipe()
+                process = context.Process(target=_work, args=(function, other_end), daemon=True)
+                process.start()
+                processes.append(process)
+                pipes.append(pipe)
+                other_end.close()  # so that reading ends when the process ends
+        finally:
+            for name in _ENVIRONMENT:
+                os.environ.pop(name)
+                os.environ.update({name: before[name]} if name in before else {})
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        yield pipes
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
 
 
-def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _work(function: Callable[..., object], pipe: Any) -> None:
+    """Do tasks from a pipe. Sends None for "ready", integers for work done, and an error with its traceback."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    unsent, last = 0, 0.0
+
+    def report(amount: int) -> None:
+        nonlocal unsent, last
+        unsent += int(amount)
+        if time.monotonic() - last > _SECONDS:
+            pipe.send(unsent)
+            unsent, last = 0, time.monotonic()
+
+    while True:
+        pipe.send(None)
+        task = pipe.recv()
+        try:
+            function(*task, report)
+        except Exception as error:
+            pipe.send((error, traceback.format_exc()))
+        last = 0.0  # the rest of a task is reported with its end
+        report(0)
+
+
+def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-    if initializer is not None:
-        initializer(*arguments)
-
-
-def results(
-    pool: Executor, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], timeout: float | None = None
-) -> Iterator[T | None]:
-    """What `function(*task)` gives for each task, in the order in which it comes.
-
-    May be interrupted anywhere by the exception of a signal's handler. `concurrent.futures.wait` and `Future.result`
-    may not: they take locks by code in Python, where an exception can leave them taken, and the pool never shuts down.
-    So a thread, which no handler interrupts, deals with the pool, and a queue written in C is all that is waited for.
-
-    Args:
-        pool: of threads or processes; what it has not begun is cancelled when it shuts down.
-        function, tasks: as in `pool.submit`.
-        timeout: gives None whenever so many seconds have passed without a result.
-
-    Raises:
-        Whatever `function` raises, or BrokenProcessPool.
-    """
-    todo = list(tasks)
-    arrived: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
-
-    def take(future: Future[T]) -> None:
-        if not future.cancelled():
-            error = future.exception()
-            arrived.put((None, error) if error is not None else (future.result(), None))
-
-    def submit() -> None:
-        try:
-            for task in todo:
-                pool.submit(function, *task).add_done_callback(take)
-        except RuntimeError as error:  # broken; or shut down, and then nobody asks
-            arrived.put((None, error))
-
-    _thread.start_new_thread(submit, ())  # threading's own start() is code in Python, too
-    left = len(todo)
-    while left:
-        try:
-            result, error = arrived.get(timeout=timeout)
-        except queue.Empty:
-            yield None
-            continue
-        if error is not None:
-            raise error
-        left -= 1
-        yield result
-
-
-_counter: Any = None  # of what is done, shared by the processes of a pool
-
-
-def run_counted(
-    function: Callable[..., object],
-    tasks: Sequence[tuple[Any, ...]],
-    workers: int,
-    progress: Callable[[int], object],
-) -> None:
-    """Call `function(*task, count)` for every task, in processes of one numerical thread each, in the tasks' order.
-
-    Args:
-        function: of a module; its last argument is a function to be called with the number of things just done.
-        tasks: its other arguments; they are pickled.
-        workers: processes.
-        progress: called in this process with the numbers that all of them counted.
-
-    Interrupted (Ctrl-C, SIGTERM), the processes are ended at once: a task may take many minutes.
-
-    Raises:
-        BrokenProcessPool: a process ended suddenly.
-    """
-    counter = multiprocessing.get_context("spawn").Value("q", 0)
-    told, others = 0, multiprocessing.active_children()
-    with process_pool(workers, _share, (counter,), numerical=True) as pool:
-        try:
-            for _ in results(pool, _call_counted, [(function, task) for task in tasks], timeout=0.2):
-                now = counter.value
-                progress(now - told)
-                told = now
-        except (KeyboardInterrupt, SystemExit):
-            for process in set(multiprocessing.active_children()) - set(others):
-                process.terminate()
-            raise
-
-
-def _share(counter: Any) -> None:
-    global _counter  # noqa: PLW0603
-    _counter = counter
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _count(number: int) -> None:
-    with _counter.get_lock():
-        _counter.value += number
-
-
-def _call_counted(function: Callable[..., object], task: tuple[Any, ...]) -> None:
-    function(*task, _count)
+    parent.join()
+    os._exit(1)

@@ -42,7 +42,8 @@ import mnist1d_hf
 from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.data.schema import Mnist1dBuilderConfig
-from mnist1d_hf.export.whole import export
+from mnist1d_hf.export.build import build
+from mnist1d_hf.export.whole import SplitPlan
 
 T = TypeVar("T")
 START, END = "<!-- benchmark: made by scripts/benchmark.py --update-readme -->", "<!-- end of benchmark -->"
@@ -258,7 +259,8 @@ def in_new_process(code: str, preamble: str = "import datasets, mnist1d_hf") -> 
 def loading_table(pairs: int) -> str:
     """Loading the default configuration beside a local Parquet folder with the same rows; imports and arrays."""
     with tempfile.TemporaryDirectory() as folder:
-        parquet = str(export(Mnist1dBuilderConfig.resolve("default", {}), Path(folder) / "parquet"))
+        config = Mnist1dBuilderConfig.resolve("default", {})
+        parquet = str(build(SplitPlan(config), Path(folder) / "parquet"))
 
         def load(path: str, cache: str) -> str:
             return (

@@ -20,10 +20,12 @@ from mnist1d_hf.data.generator import generate
 from mnist1d_hf.data.schema import OPTIONS, Mnist1dBuilderConfig
 from mnist1d_hf.errors import InvalidValueError, OutputError
 from mnist1d_hf.export import engines
+from mnist1d_hf.export.build import build as build_folder
+from mnist1d_hf.export.build import rebuild_damaged
 from mnist1d_hf.export.folder import verify_folder
 from mnist1d_hf.export.plan import ShardPlan
-from mnist1d_hf.export.shards import Engine, build_shards, rebuild_damaged
-from mnist1d_hf.export.whole import export
+from mnist1d_hf.export.whole import SplitPlan
+from mnist1d_hf.runs import Engine
 
 _UsageError: Any = typer.BadParameter.__base__  # of the click that typer brings with it
 
@@ -63,9 +65,7 @@ DEMO_EXAMPLE = "Example: mnist1d-hf demo --output demo-output"
 
 
 def build(
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="Folder to make; for the stream also a URL that fsspec knows.")
-    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder to make, or a URL that fsspec knows.")],
     config: Config = "default",
     num_samples: NumSamples = None,
     train_split: TrainSplit = None,
@@ -89,7 +89,7 @@ def build(
 ) -> None:
     """Write a configuration as Parquet with a card: a folder that load_dataset(FOLDER) reads.
 
-    A build of the stream is written file by file; stopped at any point, the same command goes on from there.
+    Stopped at any point, the same command goes on from there.
     """
     arguments = dict(locals())
     how = {"num_proc": num_proc, "num_shards": num_shards, "engine": engine, "address": address}
@@ -98,15 +98,15 @@ def build(
     if chosen.rows is not None:
         plan = ShardPlan.of(chosen, num_shards)
         chosen_engine = _engine(engine, num_proc, address)
-        with progress("writing", plan.num_samples) as advance:
-            place = str(build_shards(plan, output, chosen_engine, overwrite=overwrite, progress=advance))
-        what = f"{plan.num_samples:,} samples in {plan.num_shards:,} files"
+        with progress("writing", sum(plan.rows())) as advance:
+            place = str(build_folder(plan, output, chosen_engine, overwrite=overwrite, progress=advance))
+        what = f"{sum(plan.rows()):,} samples in {plan.num_shards:,} files"
     else:
         for name, value in how.items():
             if value is not None:
                 raise _UsageError(f"--{name.replace('_', '-')} goes with --config stream, not with {config}")
         with progress("generating", sum(chosen.split_sizes.values())) as advance:
-            place = str(export(chosen, output, overwrite=overwrite, progress=advance))
+            place = str(build_folder(SplitPlan(chosen), output, overwrite=overwrite, progress=advance))
         what = " and ".join(f"{size:,} {name}" for name, size in chosen.split_sizes.items()) + " samples"
     seconds = time.perf_counter() - started
     console.print(f"{place}: {what} ({chosen.identifier}) in {seconds:.2f} s", soft_wrap=True, highlight=False)
@@ -149,7 +149,7 @@ def verify(
         list[str] | None,
         typer.Argument(help="Configurations, or folders made by build; all configurations without it."),
     ] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make damaged files of the stream again.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make damaged files of a build again.")] = False,
 ) -> None:
     """Recompute checksums and compare them: of configurations, or of the files of a build."""
     if rebuild and not targets:

@@ -1,1 +1,1 @@
-"""Folders of Parquet files: written whole or shard by shard, checked, repaired."""
+"""Folders of Parquet files: built, stopped and continued, checked, repaired."""

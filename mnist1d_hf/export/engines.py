@@ -5,21 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mnist1d_hf.data.config import check_integer
 from mnist1d_hf.errors import OutputError, UserError
-from mnist1d_hf.export.plan import ShardPlan
-from mnist1d_hf.export.shards import Engine, ensure_shard
-from mnist1d_hf.processes import process_pool, results
-
-
-def in_this_process(plan: ShardPlan, place: str, numbers: list[int]) -> Iterator[tuple[int, str]]:
-    """One shard after the other, here."""
-    for number in numbers:
-        yield ensure_shard(plan, place, number)
+from mnist1d_hf.processes import Report
+from mnist1d_hf.runs import Engine, in_processes, in_this_process
 
 
 def on_this_machine(num_proc: Any = 1) -> Engine:
@@ -32,22 +24,7 @@ def on_this_machine(num_proc: Any = 1) -> Engine:
     True
     """
     count = check_integer("num_proc", num_proc, 1)
-    if count == 1:
-        return in_this_process
-
-    def engine(plan: ShardPlan, place: str, numbers: list[int]) -> Iterator[tuple[int, str]]:
-        try:
-            with process_pool(min(count, len(numbers))) as pool:
-                for finished in results(pool, ensure_shard, [(plan, place, number) for number in numbers]):
-                    assert finished is not None  # which is for those who ask for a timeout
-                    yield finished
-        except BrokenProcessPool:
-            raise OutputError(
-                f"{place}: a process ended suddenly (out of memory?); finished shards are kept, "
-                f"the same command goes on from there"
-            ) from None
-
-    return engine
+    return in_this_process if count == 1 else in_processes(count)
 
 
 def on_ray(address: str | None = None) -> Engine:
@@ -67,35 +44,37 @@ def on_ray(address: str | None = None) -> Engine:
     except ImportError:
         raise OutputError("engine ray: Ray is not installed; pip install 'mnist1d_hf[ray]'") from None
 
-    def engine(plan: ShardPlan, place: str, numbers: list[int]) -> Iterator[tuple[int, str]]:
+    def engine(function: Callable[..., object], tasks: Sequence[tuple[Any, ...]], report: Report) -> None:
         with _cluster(address):
             ray.data.DataContext.get_current().enable_progress_bars = False
             logging.getLogger("ray.data").setLevel(logging.ERROR)
 
-            def write(row: dict[str, Any]) -> dict[str, Any]:
-                number, digest = ensure_shard(plan, place, int(row["number"]))
-                return {"number": number, "digest": digest}
+            def do(row: dict[str, Any]) -> dict[str, Any]:
+                done: list[int] = []
+                function(*tasks[int(row["number"])], done.append)
+                return {"done": sum(done)}
 
-            # One block, and so one task, for each shard: that is what is repeated when a node is lost.
-            rows = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
+            # One block, and so one Ray task, for each of ours: that is what is repeated when a node is lost.
+            numbers = [{"number": number} for number in range(len(tasks))]
+            rows = ray.data.from_items(numbers, override_num_blocks=len(numbers))
             try:
-                for row in rows.map(write).iter_rows():
-                    yield int(row["number"]), str(row["digest"])
+                for row in rows.map(do).iter_rows():
+                    report(int(row["done"]))
             except ray.exceptions.RayError as error:
-                raise _cause(error, place) from error
+                raise _cause(error) from error
 
     return engine
 
 
-def _cause(error: BaseException, place: str) -> UserError:
-    """What a person can act upon in an error from a cluster."""
+def _cause(error: BaseException) -> UserError:
+    """The error that the user can fix, inside an error from a cluster."""
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, UserError):
             return OutputError(str(inner))
         inner = getattr(inner, "cause", None) or inner.__cause__
     lines = str(error).strip().splitlines()
-    return OutputError(f"{place}: the cluster gave up: {lines[-1] if lines else type(error).__name__}")
+    return OutputError(f"engine ray: the cluster gave up: {lines[-1] if lines else type(error).__name__}")
 
 
 def _require_reachable(address: str | None) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 
 from mnist1d_hf.errors import OutputError
-from mnist1d_hf.export.store import Store
+from mnist1d_hf.files import Store
 
 SUMS = "SHA256SUMS"  # in the format of sha256sum: `sha256sum --check SHA256SUMS` works too
 CARD = "README.md"
-PLAN = "build.json"  # the arguments of a sharded build
+PLAN = "build.json"  # the arguments of the build
+UNITS = ".build"  # only in an unfinished folder
 
 
 def sums_text(digests: dict[str, str]) -> str:
@@ -53,8 +54,8 @@ def damaged_files(store: Store, expected: dict[str, str]) -> dict[str, str]:
 
 
 def strange_files(store: Store, known: dict[str, str]) -> list[str]:
-    """Files that no build made."""
-    return [name for name in store.names() if name not in known and name != SUMS]
+    """The files that no build made."""
+    return [name for name in store.names() if name not in known and name != SUMS and not name.startswith(f"{UNITS}/")]
 
 
 def verify_folder(folder: str | os.PathLike[str]) -> int:

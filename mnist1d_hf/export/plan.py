@@ -1,12 +1,10 @@
-"""Which rows of a stream go into which Parquet file, and the bytes of such a file.
-
-The files depend on the plan alone, not on who writes them or in which order.
-"""
+"""Which rows of a stream go into which Parquet file, and the bytes of such a file."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from mnist1d_hf.data.schema import Mnist1dBuilderConfig, stream_table
 from mnist1d_hf.data.stream import BLOCK, VALUES_VERSION
 from mnist1d_hf.errors import InvalidValueError, OutputError
 from mnist1d_hf.export.folder import PLAN
+from mnist1d_hf.processes import Report
 
 _SHARD_BLOCKS = 512  # blocks of a shard, about: 262,144 samples, 39 MB
 _GROUP_ROWS = 128 * BLOCK
@@ -57,61 +56,74 @@ class ShardPlan:
             )
         return cls(config, count)
 
-    @property
-    def num_samples(self) -> int:
-        """Rows of all shards together."""
-        return sum(self.config.split_sizes.values())
-
     def names(self) -> list[str]:
         """The files, in order."""
         return [f"data/train-{number:05d}-of-{self.num_shards:05d}.parquet" for number in range(self.num_shards)]
 
     def ranges(self) -> list[tuple[int, int]]:
         """The rows of each file: whole blocks."""
-        return block_ranges(self.num_samples, self.num_shards)
+        return block_ranges(sum(self.config.split_sizes.values()), self.num_shards)
 
-    def to_json(self) -> str:
+    def rows(self) -> list[int]:
+        """The number of rows of each file."""
+        return [stop - start for start, stop in self.ranges()]
+
+    def settings(self) -> dict[str, Any]:
         """All that decides the bytes of the shards."""
-        templates = self.config.templates
-        return json.dumps(
-            {
-                "configuration": self.config.name,
-                **(self.config.rows._asdict() if self.config.rows else {}),
-                "num_shards": self.num_shards,
-                "latents": self.config.latents,
-                **{name: getattr(self.config.generator, name) for name in _SHAPING},
-                "templates": None if templates is None else {key: array.tolist() for key, array in templates.items()},
-                "values": VALUES_VERSION,
-                "pyarrow": pa.__version__,
-            },
-            indent=2,
-        )
+        assert self.config.rows is not None
+        generator = {name: getattr(self.config.generator, name) for name in _SHAPING}
+        numbers = {**self.config.rows._asdict(), "num_shards": self.num_shards}
+        return common_settings(self.config, numbers, generator, VALUES_VERSION)
 
     @classmethod
-    def from_json(cls, text: str) -> ShardPlan:
-        """The plan that `to_json` wrote down.
+    def from_settings(cls, settings: Mapping[str, Any]) -> ShardPlan:
+        """The plan whose `settings` these are.
 
         Raises:
-            OutputError: it is not one, or of values or a pyarrow that are not the present ones.
+            OutputError: they are of no plan, or of values or a pyarrow that are not the present ones.
         """
-        try:
-            items = json.loads(text)
-            generator = GeneratorConfig(**{name: items[name] for name in _SHAPING})
-            templates = items["templates"]
-            if templates is not None:
-                templates = {key: np.asarray(values) for key, values in templates.items()}
-            made = cls.of(
-                Mnist1dBuilderConfig.for_stream(
-                    generator, items["seed"], items["num_samples"], templates, items["latents"]
-                ),
-                items["num_shards"],
-            )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise OutputError(f"{PLAN}: expected the arguments of a build ({error})") from None
-        for name, present in (("values", VALUES_VERSION), ("pyarrow", pa.__version__)):
-            if items.get(name) != present:
-                raise OutputError(f"{PLAN}: written with {name} {items.get(name)}, this is {name} {present}")
-        return made
+        with checked_settings(settings, VALUES_VERSION) as templates:
+            generator = GeneratorConfig(**{name: settings[name] for name in _SHAPING})
+            seed, num_samples, latents = (settings[name] for name in ("seed", "num_samples", "latents"))
+            config = Mnist1dBuilderConfig.for_stream(generator, seed, num_samples, templates, latents)
+            return cls.of(config, settings["num_shards"])
+
+    def make(self, number: int, report: Report) -> bytes:  # noqa: ARG002 (a SplitPlan has something to report)
+        """The bytes of a file; nothing is reported."""
+        return make_shard(self, number)
+
+
+def common_settings(
+    config: Mnist1dBuilderConfig, numbers: Mapping[str, Any], generator: Mapping[str, Any], values: Any
+) -> dict[str, Any]:
+    """The content of build.json; what is special to a kind of plan comes in the middle."""
+    templates = config.templates
+    return {
+        "configuration": config.name,
+        **numbers,
+        "latents": config.latents,
+        **generator,
+        "templates": None if templates is None else {key: array.tolist() for key, array in templates.items()},
+        "values": values,
+        "pyarrow": pa.__version__,
+    }
+
+
+@contextlib.contextmanager
+def checked_settings(settings: Mapping[str, Any], values: Any) -> Iterator[dict[str, Any] | None]:
+    """The templates of build.json, for a block that makes a plan of the rest.
+
+    Raises:
+        OutputError: the block finds an error in the settings, or they are of other values or another pyarrow.
+    """
+    for name, present in (("values", values), ("pyarrow", pa.__version__)):
+        if settings.get(name) != present:
+            raise OutputError(f"{PLAN}: written with {name} {settings.get(name)}, this is {name} {present}")
+    try:
+        templates = settings["templates"]
+        yield None if templates is None else {key: np.asarray(array) for key, array in templates.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise OutputError(f"{PLAN}: expected the arguments of a build ({error})") from None
 
 
 _SHAPING = tuple(

@@ -1,70 +1,86 @@
-"""A folder with Parquet, card and checksums that `load_dataset(folder)` reads, written whole or not at all."""
+"""The splits of an exact configuration as Parquet files, one file for each."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mnist1d_hf.data.config import ARGUMENTS
 from mnist1d_hf.data.generator import Generated, generate
-from mnist1d_hf.data.schema import Mnist1dBuilderConfig, to_table
-from mnist1d_hf.export.card import folder_card
-from mnist1d_hf.export.draft import check_target, remove_leftovers, whole_folder
-from mnist1d_hf.export.folder import CARD, SUMS, sums_text
-from mnist1d_hf.export.store import Store
+from mnist1d_hf.data.schema import VERSION, Mnist1dBuilderConfig, to_table
+from mnist1d_hf.export.plan import checked_settings, common_settings
+from mnist1d_hf.files import write_file
+from mnist1d_hf.processes import Report
 
 
-def export(
-    config: Mnist1dBuilderConfig,
-    output: str | os.PathLike[str],
-    *,
-    overwrite: bool = False,
-    progress: Callable[[int], object] | None = None,
-) -> Path:
-    """Write `config` as Parquet, one file per split, with a card and checksums. The same arguments give the same bytes.
+@dataclasses.dataclass
+class SplitPlan:
+    """The files of an exact configuration; `config` is from `Mnist1dBuilderConfig.resolve`.
 
-    The folder is written beside `output` and renamed: an interruption never leaves half of one under that name.
-
-    Args:
-        config: from `Mnist1dBuilderConfig.resolve`.
-        output: the folder to make.
-        overwrite: replace an earlier export; any other folder is refused.
-        progress: called with the number of samples just generated.
-
-    Returns:
-        The folder.
-
-    Raises:
-        OutputError: (an `OSError`) the target exists, or cannot be written.
-
-    >>> folder = export(Mnist1dBuilderConfig.resolve("default", {"seed": 7}), "seven")
-    >>> sorted(path.name for path in folder.iterdir())
-    ['README.md', 'SHA256SUMS', 'data']
+    >>> plan = SplitPlan(Mnist1dBuilderConfig.resolve("default", {"seed": 7}))
+    >>> plan.names(), plan.rows()
+    (['data/train-00000-of-00001.parquet', 'data/test-00000-of-00001.parquet'], [4000, 1000])
     """
-    target = Path(os.path.abspath(os.path.expanduser(output)))
-    remove_leftovers(target)
-    check_target(target, overwrite)
-    made = generate(config.generator, config.templates, progress)
-    with whole_folder(target) as folder:
-        sizes = write_splits(made, config, folder / "data")
-        (folder / CARD).write_text(folder_card(config, sizes), encoding="utf-8")
-        store = Store(folder)
-        store.write(SUMS, sums_text({name: store.digest(name) for name in store.names()}).encode())
-    return target
+
+    config: Mnist1dBuilderConfig
+    _made: Generated | None = dataclasses.field(default=None, repr=False)
+
+    def names(self) -> list[str]:
+        """The files, in order."""
+        return [f"data/{_file_name(split)}" for split in self.config.split_sizes]
+
+    def rows(self) -> list[int]:
+        """The number of rows of each file."""
+        return list(self.config.split_sizes.values())
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides the bytes of the files."""
+        generator = {name: getattr(self.config.generator, name) for name in ARGUMENTS}
+        return common_settings(self.config, {"dtype": self.config.dtype}, generator, str(VERSION))
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> SplitPlan:
+        """The plan whose `settings` these are.
+
+        Raises:
+            OutputError: they are of no plan, or of values or a pyarrow that are not the present ones.
+        """
+        with checked_settings(settings, str(VERSION)) as templates:
+            arguments = {name: settings[name] for name in (*ARGUMENTS, "dtype", "latents")}
+            return cls(Mnist1dBuilderConfig.resolve(settings["configuration"], {**arguments, "templates": templates}))
+
+    def make(self, number: int, report: Report) -> bytes:
+        """The bytes of a file. The first call generates all splits, and reports the number of samples generated."""
+        if self._made is None:
+            self._made = generate(self.config.generator, self.config.templates, report)
+        return _split_file(self._made, self.config, number)
 
 
 def write_splits(made: Generated, config: Mnist1dBuilderConfig, folder: Path) -> dict[str, int]:
-    """One Parquet file for each split of `made`; the bytes of each."""
-    folder.mkdir(parents=True)
-    edges = {"train": (0, made.num_train), "test": (made.num_train, len(made.x))}
-    schema = config.features.arrow_schema.remove_metadata()
+    """Write one Parquet file for each split of `made`. Returns the number of bytes of each."""
     sizes = {}
-    for split, (start, stop) in edges.items():
-        path = folder / f"{split}-00000-of-00001.parquet"
-        # Without the library's own schema metadata, which older releases of datasets cannot read.
-        table = to_table(made, config, start, stop).select(schema.names).cast(schema)
-        pq.write_table(table, path, compression="zstd", use_dictionary=["label"])  # signals never repeat a number
-        sizes[split] = path.stat().st_size
+    for number, split in enumerate(config.split_sizes):
+        data = _split_file(made, config, number)
+        write_file(folder / _file_name(split), data)
+        sizes[split] = len(data)
     return sizes
+
+
+def _file_name(split: str) -> str:
+    return f"{split}-00000-of-00001.parquet"
+
+
+def _split_file(made: Generated, config: Mnist1dBuilderConfig, number: int) -> bytes:
+    sizes = list(config.split_sizes.values())
+    start = sum(sizes[:number])
+    # Without the library's own schema metadata, which older releases of datasets cannot read.
+    schema = config.features.arrow_schema.remove_metadata()
+    table = to_table(made, config, start, start + sizes[number]).select(schema.names).cast(schema)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", use_dictionary=["label"])  # signals never repeat a number
+    return sink.getvalue().to_pybytes()

@@ -11,7 +11,7 @@ from typing import Any
 from mnist1d_hf.data.schema import HOMEPAGE
 from mnist1d_hf.errors import InvalidValueError, OutputError
 from mnist1d_hf.export.folder import damaged_files, read_sums, strange_files
-from mnist1d_hf.export.store import Store
+from mnist1d_hf.files import Store
 from mnist1d_hf.publishing.cards import read_card
 from mnist1d_hf.publishing.contents import wrong_links
 from mnist1d_hf.publishing.layout import CARD, SUMS

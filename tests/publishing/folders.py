@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mnist1d_hf.export.folder import SUMS, sums_text
-from mnist1d_hf.export.store import Store
+from mnist1d_hf.files import Store
 
 DATASET = "NAMESPACE/mnist1d"
 

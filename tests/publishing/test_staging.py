@@ -231,14 +231,14 @@ def test_a_killed_staging_leaves_the_old_folder_or_none(tmp_path, old):
     before = contents("out")
     code = """
         import time
-        import mnist1d_hf.export.draft
+        import mnist1d_hf.publishing.draft
         from mnist1d_hf.publishing.staging import stage_data
 
         def wait(path):
             print(".", flush=True)
             time.sleep(60)
 
-        mnist1d_hf.export.draft._sync = wait
+        mnist1d_hf.publishing.draft._sync = wait
         stage_data("out", "default")
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE)

@@ -1,16 +1,71 @@
-"""A place for files: a local folder, or anything that fsspec reaches (s3://..., gs://..., memory://...)."""
+"""Files that are there whole or not at all: in a local folder, or anywhere that fsspec reaches (s3://..., memory://...)."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from mnist1d_hf.errors import OutputError
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write a file so that its name always stands for the whole old content or the whole new one.
+
+    The data go to a draft beside the file, then to the disk, and then the draft is renamed. Folders are made as needed.
+
+    Raises:
+        OSError: the file cannot be written; the old one is still there.
+
+    >>> write_file("folder/file.txt", b"hello").read_bytes()
+    b'hello'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # unique over all machines that share the folder
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    with contextlib.suppress(OSError):  # some file systems cannot sync a folder
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    return path
+
+
+def is_draft(name: str) -> bool:
+    """Whether a file is the draft of a `write_file` that was killed.
+
+    >>> is_draft("data/.train.parquet.0123456789abcdef0123456789abcdef"), is_draft(".bashrc")
+    (True, False)
+    """
+    return re.fullmatch(r"\..+\.[0-9a-f]{32}", name.rpartition("/")[2]) is not None
+
+
+@contextlib.contextmanager
+def write_errors(place: object, remedy: str = "") -> Iterator[None]:
+    """Turn an OSError of the block into an OutputError that names the place; errors for the user pass as they are."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{place}: cannot be written: {error.strerror or error}{remedy}") from error
 
 
 class Store:
@@ -57,11 +112,11 @@ class Store:
         return sorted(path[len(self._root) + 1 :] for path in found)
 
     def size(self, name: str) -> int:
-        """Bytes of a file."""
+        """The size of a file in bytes."""
         return int(self._fs.size(self._path(name)))
 
     def read(self, name: str) -> bytes:
-        """What a file holds."""
+        """The content of a file."""
         return bytes(self._fs.cat_file(self._path(name)))
 
     def digest(self, name: str) -> str:
@@ -73,32 +128,13 @@ class Store:
         return digest.hexdigest()
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file there: under its name is always the old one or the new one, whole."""
+        """Write a file, in a local folder by `write_file`; in object storage an object appears when it is complete."""
         if self.folder is None:
-            self._fs.pipe_file(self._path(name), data)  # an object appears when it is complete
+            self._fs.pipe_file(self._path(name), data)
         else:
-            _write_local(self.folder / name, data)
+            write_file(self.folder / name, data)
 
     def remove(self, name: str) -> None:
-        """Remove a file or a folder with all that it holds; nothing happens where there is none."""
+        """Remove a file, or a folder with all that is in it. Nothing happens where there is none."""
         if self.exists(name):
             self._fs.rm(self._path(name), recursive=True)
-
-
-def _write_local(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # unique over all machines that share the folder
-    try:
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

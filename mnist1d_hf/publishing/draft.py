@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mnist1d_hf.errors import OutputError
 from mnist1d_hf.export.folder import SUMS, read_sums, strange_files
-from mnist1d_hf.export.store import Store
+from mnist1d_hf.files import Store
 
 
 def check_target(target: Path, overwrite: bool, command: str = "build") -> None:
