@@ -1,33 +1,37 @@
-"""The studies by name. Each is imported when it is used: they need torch."""
+"""The studies by name. Every module of this package that defines `STUDY` is one; nothing else lists them."""
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from typing import Any
 
+from mnist1d_hf import studies
 from mnist1d_hf.errors import InvalidValueError, did_you_mean
 from mnist1d_hf.studies.study import Study
 
-STUDIES = {  # name -> module of this package, which has a `STUDY`
-    "spatial-prior": "spatial_prior",
-    "lottery": "lottery",
-    "double-descent": "double_descent",
-    "meta-learning-rate": "meta_learning_rate",
-    "meta-activation": "meta_activation",
-    "self-supervised": "self_supervised",
-    "pooling": "pooling",
-}
+
+def all_studies() -> dict[str, Study[Any]]:
+    """Name -> study, sorted by name.
+
+    >>> "pooling" in all_studies()
+    True
+    """
+    names = [f"{studies.__name__}.{module.name}" for module in pkgutil.iter_modules(studies.__path__)]
+    found = [vars(importlib.import_module(name)).get("STUDY") for name in names]
+    return {study.name: study for study in sorted(filter(None, found), key=lambda study: study.name)}
 
 
 def find_study(name: str) -> Study[Any]:
     """The study called `name`.
 
     Raises:
-        InvalidValueError: no such name; the message lists those that exist.
+        InvalidValueError: no study has that name; the message lists those that exist.
 
     >>> find_study("pooling").quick.seeds
     2
     """
-    if name not in STUDIES:
-        raise InvalidValueError(f"unknown study {name!r}: {did_you_mean(name, STUDIES)}")
-    return importlib.import_module(f"mnist1d_hf.studies.{STUDIES[name]}").STUDY
+    known = all_studies()
+    if name not in known:
+        raise InvalidValueError(f"unknown study {name!r}: {did_you_mean(name, known)}")
+    return known[name]

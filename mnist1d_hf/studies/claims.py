@@ -1,4 +1,4 @@
-"""Claims of the literature beside what was measured, and the rule that decides between them."""
+"""Claims of the literature, what was measured, and the rule that decides whether a claim is reproduced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecid
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A claim, the measured value, and the range of values that confirm it.
+    """A claim, the measured value, and the range of values in which the claim holds.
 
     Attributes:
         name: short, for tables: "peak for squared error".
@@ -24,8 +24,8 @@ class Claim:
         literature: the published value, in words: "73.4 and 72.2 %".
         source: where it was published.
         least, most: the range of the true mean in which the claim holds; None for no bound on that side.
-        mean, low, high: of the measured values, with the 95 % interval: Student's of a mean, Wilson's of a share.
-        n: how many values, one for each seed.
+        mean, low, high: of the measured values, with the 95 % interval: Student's of a mean, Wilson's of a fraction.
+        n: number of values: independent seeds, never steps of a run. With one seed there is no interval.
         unit: of the numbers, "%" for example.
     """
 
@@ -44,7 +44,7 @@ class Claim:
     @property
     def outcome(self) -> str:
         """Reproduced: the whole interval lies in the range. Not reproduced: all of it lies outside, on one side.
-        Undecided: an end of the range lies in the interval, or there is no interval (fewer than two seeds, a value
+        Undecided: an end of the range lies in the interval, or there is no interval (fewer than two seeds, or a value
         that is not finite)."""
         least = -math.inf if self.least is None else self.least
         most = math.inf if self.most is None else self.most
@@ -60,7 +60,7 @@ class Claim:
     def range(self) -> str:
         """The range in words.
 
-        >>> compare("a", "b", [1.0, 2.0], least=0).range
+        >>> claim_mean("a", "b", [1.0, 2.0], least=0).range
         'at least 0'
         """
         if self.least is not None and self.most is not None:
@@ -73,7 +73,7 @@ class Claim:
     def measured(self) -> str:
         """Mean and interval in words.
 
-        >>> compare("a", "b", [0.9, 0.92, 0.94]).measured
+        >>> claim_mean("a", "b", [0.9, 0.92, 0.94]).measured
         '0.920 (0.870 to 0.970)'
         """
         if not math.isfinite(self.low):
@@ -81,12 +81,12 @@ class Claim:
         return f"{_digits(self.mean)} ({_digits(self.low)} to {_digits(self.high)})"
 
     def to_dict(self) -> dict[str, Any]:
-        """In plain types, for files; what is not a number is None, and numbers have the digits that mean something."""
+        """In plain types, for files: numbers with six digits, None for NaN and infinity."""
         values = {**dataclasses.asdict(self), "outcome": self.outcome}
         return {name: _plain(value) for name, value in values.items()}
 
 
-def compare(
+def claim_mean(
     name: str,
     text: str,
     values: Sequence[float] | NDArray[Any],
@@ -97,16 +97,20 @@ def compare(
     source: str = "",
     unit: str = "",
 ) -> Claim:
-    """A claim about the mean of some measured values, one for each seed.
+    """A claim about the mean of a measured value over seeds.
 
-    For a published number, the range is that number with a tolerance that the study states; for a claim that one thing
-    exceeds another, the values are the seeds' differences, and the range is everything above 0.
+    The range of a published number is that number with a tolerance that the study states. For a claim that one thing
+    exceeds another, the values are the differences of each seed, and the range is everything above 0.
 
-    >>> compare("better", "A is better than B", [1.0, 2.0, 1.5], least=0).outcome
+    Args:
+        values: one for each independent seed, (seeds,). With a single one there is no interval, and the outcome is
+            "undecided".
+
+    >>> claim_mean("better", "A is better than B", [1.0, 2.0, 1.5], least=0).outcome
     'reproduced'
-    >>> compare("equal", "A is 3", [1.0, 2.0, 1.5], least=2.9, most=3.1).outcome
+    >>> claim_mean("equal", "A is 3", [1.0, 2.0, 1.5], least=2.9, most=3.1).outcome
     'not reproduced'
-    >>> compare("better", "A is better than B", [1.0], least=0).outcome
+    >>> claim_mean("better", "A is better than B", [1.0], least=0).outcome
     'undecided'
     """
     summary = summarize([float(value) for value in values])
@@ -125,58 +129,51 @@ def compare(
     )
 
 
-def compare_published(
+def claim_published(
     name: str,
     text: str,
     values: Sequence[float] | NDArray[Any],
     published: float,
     tolerance: float,
     *,
-    source: str,
-    unit: str = "",
     literature: str = "",
+    source: str = "",
+    unit: str = "",
 ) -> Claim:
-    """A claim that the mean of some measured values is a published number, within a tolerance.
+    """A claim that the mean of a measured value is a published number, within a tolerance.
 
     Args:
         literature: in words; by default the number.
 
-    >>> claim = compare_published("CNN", "Accuracy", [93.1, 93.4, 92.9], 94, 2, source="the paper", unit="%")
+    >>> claim = claim_published("CNN", "Accuracy", [93.1, 93.4, 92.9], 94, 2, source="the paper", unit="%")
     >>> claim.literature, claim.range, claim.outcome
     ('94 %', '92 to 96', 'reproduced')
     """
     bounds = {"least": published - tolerance, "most": published + tolerance}
     literature = literature or f"{published:g} {unit}".strip()
-    return compare(name, text, values, **bounds, literature=literature, source=source, unit=unit)
+    return claim_mean(name, text, values, **bounds, literature=literature, source=source, unit=unit)
 
 
-def compare_fraction(
-    name: str,
-    text: str,
-    holds: Sequence[bool] | NDArray[Any],
-    *,
-    least: float | None = None,
-    most: float | None = None,
-    literature: str = "",
-    source: str = "",
-) -> Claim:
-    """A claim about the percentage of seeds of which something holds.
+def claim_fraction(name: str, text: str, holds: Sequence[bool] | NDArray[Any], **details: Any) -> Claim:
+    """A claim about the percentage of the seeds of which something holds.
 
-    >>> compare_fraction("ends", "More than half of them end", [True] * 9 + [False], least=50).measured
+    Args:
+        holds: (seeds,).
+        details: as in `claim_mean`.
+
+    >>> claim_fraction("ends", "More than half of them end", [True] * 9 + [False], least=50).measured
     '90.0 (59.6 to 98.2)'
     """
     each = [100.0 * bool(value) for value in holds]
-    claim = compare(
-        name, text, each, least=least, most=most, literature=literature, source=source, unit="% of the seeds"
-    )
     low, high = wilson_interval(int(sum(each) / 100), len(each))
+    claim = claim_mean(name, text, each, unit="% of the seeds", **details)
     return dataclasses.replace(claim, low=100 * low, high=100 * high)
 
 
 def headline(claims: Sequence[Claim]) -> str:
-    """The verdict in one line: the first claim, and how many of the others hold.
+    """One line about all claims: the first one, and how many of the others have which outcome.
 
-    >>> headline([compare("better", "A is better than B", [1.0, 2.0, 1.5], least=0)])
+    >>> headline([claim_mean("better", "A is better than B", [1.0, 2.0, 1.5], least=0)])
     'A is better than B: reproduced, 1.50 (0.258 to 2.74).'
     """
     if not claims:
@@ -194,7 +191,7 @@ _OUTCOMES = (REPRODUCED, NOT_REPRODUCED, UNDECIDED)
 
 
 def _digits(value: float) -> str:
-    """Three significant digits, or all before the point.
+    """Three significant digits, or all digits before the decimal point.
 
     >>> _digits(0.0056), _digits(73.44), _digits(123456.0), _digits(0.0)
     ('0.00560', '73.4', '123456', '0.00')

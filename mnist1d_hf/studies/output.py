@@ -17,12 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 import mnist1d_hf
 from mnist1d_hf.errors import InvalidValueError, OutputError
 from mnist1d_hf.export.store import Store
 from mnist1d_hf.studies.claims import Claim, headline
+from mnist1d_hf.studies.frames import Row, from_parquet
 from mnist1d_hf.studies.settings import Settings, differences
-from mnist1d_hf.studies.table import Row, Table
 
 FORMAT = 1  # of the table and the files beside it
 MANIFEST, TABLE, FIGURE, VERDICT, COST = "study.json", "table.parquet", "figure.png", "verdict.json", "cost.json"
@@ -102,14 +104,13 @@ class Output:
                 f"all else is kept"
             ) from None
 
-    def finish(self, table: Table, claims: Sequence[Claim], cost: dict[str, Any]) -> None:
-        """Keep the table and what follows from it."""
-        data = table.to_bytes()
-        self._write(TABLE, data)
+    def finish(self, table: bytes, claims: Sequence[Claim], cost: dict[str, Any]) -> None:
+        """Keep the table, a Parquet file, and what follows from it."""
+        self._write(TABLE, table)
         self._write(COST, to_text(cost).encode())
-        self._write(VERDICT, to_text(verdict(claims, data)).encode())
+        self._write(VERDICT, to_text(verdict(claims, table)).encode())
 
-    def table(self) -> Table:
+    def table(self) -> pd.DataFrame:
         """The table of a finished study.
 
         Raises:
@@ -118,7 +119,7 @@ class Output:
         if not self.store.exists(TABLE):
             raise OutputError(f"{self.folder}: no {TABLE}; run the study first, without --verdict")
         data = self.store.read(TABLE)
-        table = Table.from_bytes(data, self.folder / TABLE)
+        table = from_parquet(data, self.folder / TABLE)
         if self.verdict().get("table_sha256") != hashlib.sha256(data).hexdigest():
             raise OutputError(
                 f"{self.folder / TABLE}: its checksum is not that in {VERDICT}: one of them is damaged or of another "

@@ -1,10 +1,10 @@
 """Which pooling helps, and for how many training samples?
 
-Question: two convolutions with and without pooling, from 1,000 to 50,000 training samples: does pooling beat striding
-and nothing where samples are few, and does the difference vanish where they are many?
+Question: two convolutions are trained with and without pooling on 1,000 to 50,000 samples. Is pooling better than
+strides, and than neither, when samples are few? Does the difference vanish when they are many?
 
-Source: Greydanus & Kobak 2024 (arXiv 2011.14439), section on pooling, and its notebook; one run of each, on one
-dataset. Its accuracies in percent:
+Source: Greydanus & Kobak 2024 (arXiv 2011.14439), section on pooling, and its notebook: one run of each network on one
+dataset. The published accuracies in percent:
 
     samples   none   stride   max    average   L2
     1,000     59.2   57.4     78.2   78.0      77.2
@@ -13,50 +13,39 @@ dataset. Its accuracies in percent:
 
 Protocol: two convolutions (20 channels, kernel 3, padding 1) with ReLU, each followed by the pooling (windows of two;
 "stride" takes steps of two in the convolutions instead), then a linear layer; Adam at 1e-2, batches of 100 in the
-stored order, cross-entropy, 6,000 steps. Here with more seeds, each with a training set of its own (the stream of that
-seed), read at the last step on 10,000 fresh samples that are the same for all.
+stored order, cross-entropy, 6,000 steps. Here there are more seeds, and each has a training set of its own (the stream
+of that seed). Accuracy is measured at the last step, on 10,000 fresh samples that are the same for all seeds.
 
-Expected: as in the paper, the pooled networks some 20 points above the others at 1,000 samples, and within 3 at 50,000.
+Expected: as in the paper, the pooled networks are about 20 points above the others at 1,000 samples, and at most 3 at
+50,000.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mnist1d_hf.data.stream import sample
-from mnist1d_hf.studies.claims import Claim, compare, compare_published
-from mnist1d_hf.studies.figures import curve, new_figure
+from mnist1d_hf.studies.claims import Claim, claim_mean, claim_published
+from mnist1d_hf.studies.figures import crosses, curve, new_figure
+from mnist1d_hf.studies.frames import Row, by_seed, grid, select
 from mnist1d_hf.studies.settings import Settings, choice
-from mnist1d_hf.studies.study import Context, Study, Unit
-from mnist1d_hf.studies.table import Row, Table
+from mnist1d_hf.studies.study import Context, Study, Unit, training_sets
 from mnist1d_hf.training.ensemble import Ensemble, Procedure, seeded
 from mnist1d_hf.training.evaluation import fresh_samples
 
 POOLINGS = ("none", "stride", "max", "average", "l2")
 LABELS = {"none": "no pooling", "stride": "stride 2", "max": "max", "average": "average", "l2": "L2"}
-PAPER = {
-    (1000, "none"): 59.2,
-    (1000, "stride"): 57.4,
-    (1000, "max"): 78.2,
-    (1000, "average"): 78.0,
-    (1000, "l2"): 77.2,
-    (5000, "none"): 91.9,
-    (5000, "stride"): 89.9,
-    (5000, "max"): 94.5,
-    (5000, "average"): 94.0,
-    (5000, "l2"): 95.3,
-    (50000, "none"): 96.3,
-    (50000, "stride"): 95.4,
-    (50000, "max"): 98.1,
-    (50000, "average"): 97.3,
-    (50000, "l2"): 97.1,
+PAPER = {  # samples -> accuracy in percent with each pooling
+    1000: {"none": 59.2, "stride": 57.4, "max": 78.2, "average": 78.0, "l2": 77.2},
+    5000: {"none": 91.9, "stride": 89.9, "max": 94.5, "average": 94.0, "l2": 95.3},
+    50000: {"none": 96.3, "stride": 95.4, "max": 98.1, "average": 97.3, "l2": 97.1},
 }
 SOURCE = "Greydanus & Kobak 2024 (arXiv 2011.14439), pooling, one run"
 TOLERANCE = 3.0  # percentage points around a published accuracy, which is of one run on one training set
@@ -64,21 +53,13 @@ TOLERANCE = 3.0  # percentage points around a published accuracy, which is of on
 
 @dataclasses.dataclass(frozen=True)
 class PoolingSettings(Settings):
-    """Settings of this study.
+    """Settings of this study."""
 
-    Attributes:
-        samples: sizes of the training set.
-        poolings: kinds of pooling.
-        steps: of the optimiser.
-        channels: of both convolutions.
-        test_samples: fresh ones, to measure on.
-    """
-
-    samples: tuple[int, ...] = (1000, 2000, 5000, 10000, 50000)
-    poolings: tuple[str, ...] = choice(POOLINGS, POOLINGS)
-    steps: int = 6000
-    channels: int = 20
-    test_samples: int = 10000
+    samples: tuple[int, ...] = (1000, 2000, 5000, 10000, 50000)  # sizes of the training set
+    poolings: tuple[str, ...] = choice(POOLINGS, POOLINGS)  # kinds of pooling
+    steps: int = 6000  # of the optimiser
+    channels: int = 20  # of both convolutions
+    test_samples: int = 10000  # fresh ones, to measure on
 
 
 class PooledNetwork(nn.Module):
@@ -108,7 +89,7 @@ class PooledNetwork(nn.Module):
 
 
 def units(settings: PoolingSettings) -> list[Unit]:
-    """One for each kind of pooling and size: all seeds side by side."""
+    """One for each kind of pooling and number of samples: all seeds side by side."""
     return [
         Unit(
             key=f"{pooling}-{samples}",
@@ -121,17 +102,15 @@ def units(settings: PoolingSettings) -> list[Unit]:
 
 
 def train(settings: PoolingSettings, pooling: str, samples: int, context: Context) -> list[Row]:
-    """Accuracy of all seeds with one kind of pooling and one number of training samples."""
+    """Train all seeds with one kind of pooling on one number of samples.
+
+    Returns:
+        A row for each seed.
+    """
     seeds = range(settings.seeds)
     networks = [seeded(lambda: PooledNetwork(pooling, settings.channels), seed) for seed in seeds]
-    drawn = [sample(range(samples), seed) for seed in seeds]
-    ensemble = Ensemble(
-        networks,
-        Procedure(steps=settings.steps),
-        np.stack([x for x, _ in drawn]),
-        np.stack([label for _, label in drawn]),
-        device=context.device,
-    )
+    procedure = Procedure(steps=settings.steps)
+    ensemble = Ensemble(networks, procedure, *training_sets(seeds, samples), device=context.device)
     ensemble.run(report=context.report)
     loss, accuracy = ensemble.scores(*fresh_samples("default", settings.test_samples))
     return [
@@ -146,60 +125,59 @@ def train(settings: PoolingSettings, pooling: str, samples: int, context: Contex
     ]
 
 
-def figure(table: Table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Accuracy against the number of training samples."""
     drawn, (axis,) = new_figure("Pooling against training-set size", 1)
-    for pooling in table.unique("pooling"):
-        some = table.where(pooling=pooling)
-        curve(axis, sorted(some.unique("samples")), some.grid("test_accuracy", "samples"), LABELS[pooling])
-        known = [(samples, value) for (samples, kind), value in PAPER.items() if kind == pooling]
-        axis.plot(*zip(*known, strict=True), "x", color=axis.lines[-1].get_color(), markersize=5)
+    for pooling in table["pooling"].unique():
+        curve(axis, *grid(select(table, pooling=pooling), "test_accuracy", "samples"), LABELS[pooling])
+        published = {samples: accuracies[pooling] for samples, accuracies in PAPER.items()}
+        crosses(axis, published, axis.lines[-1].get_color(), markersize=5)
     axis.set(xscale="log", xlabel="training samples", ylabel="test accuracy, %")
-    axis.plot([], [], "x", color="0.4", markersize=5, label="paper, one run")
+    crosses(axis, {}, "0.4", markersize=5, label="paper, one run")
     axis.legend()
     return drawn
 
 
-def claims(table: Table) -> list[Claim]:
-    """The verdict: pooled against unpooled where samples are few and many, and every published accuracy."""
-    found = []
-    for samples, name, text, bounds in (
-        (1000, "pooling helps with few", "With 1,000 samples pooling gains over both networks without it", (5.0, None)),
-        (50000, "not with many", "With 50,000 samples pooling gains less than 3 points", (None, 3.0)),
-    ):
-        gain = _gain(table.where(samples=samples))
-        if gain is not None:
-            theirs = np.mean([PAPER[samples, kind] for kind in ("max", "average", "l2")])
-            theirs -= max(PAPER[samples, kind] for kind in ("none", "stride"))
-            found.append(
-                compare(
-                    name,
-                    text,
-                    gain,
-                    least=bounds[0],
-                    most=bounds[1],
-                    literature=f"{theirs:+.1f} points",
-                    source=SOURCE,
-                    unit="points",
-                )
-            )
-    for (samples, pooling), value in PAPER.items():
-        some = table.where(samples=samples, pooling=pooling)
-        if len(some):
-            name, text = LABELS[pooling], f"Test accuracy with {LABELS[pooling]} and {samples:,} training samples"
-            values = some.by_seed("test_accuracy")
-            found.append(
-                compare_published(f"{name}, {samples:,}", text, values, value, TOLERANCE, source=SOURCE, unit="%")
-            )
+def claims(table: pd.DataFrame) -> list[Claim]:
+    """Pooled against unpooled networks where samples are few and many, then every published accuracy."""
+    few = "With 1,000 samples pooling gains over both networks without it"
+    many = "With 50,000 samples pooling gains less than 3 points"
+    found = [
+        *_claim_gain(table, 1000, "pooling helps with few", few, least=5.0),
+        *_claim_gain(table, 50000, "not with many", many, most=3.0),
+    ]
+    for samples, accuracies in PAPER.items():
+        for pooling, value in accuracies.items():
+            values = by_seed(table, "test_accuracy", samples=samples, pooling=pooling)
+            if len(values):
+                name, label = f"{LABELS[pooling]}, {samples:,}", LABELS[pooling]
+                text = f"Test accuracy with {label} and {samples:,} training samples"
+                found.append(claim_published(name, text, values, value, TOLERANCE, source=SOURCE, unit="%"))
     return found
 
 
-def _gain(table: Table) -> Any:
-    """Of each seed: mean of the pooled networks less the better of the two without; None where one is missing."""
-    if set(POOLINGS) - set(table.unique("pooling")):
-        return None
-    of = {kind: table.where(pooling=kind).by_seed("test_accuracy") for kind in POOLINGS}
-    return (of["max"] + of["average"] + of["l2"]) / 3 - np.maximum(of["none"], of["stride"])
+def _claim_gain(table: pd.DataFrame, samples: int, name: str, text: str, **bounds: float) -> list[Claim]:
+    """The claim about what pooling gains; none if some kind of pooling is missing."""
+    some = select(table, samples=samples)
+    if set(POOLINGS) - set(some["pooling"]):
+        return []
+    measured = gain({kind: by_seed(some, "test_accuracy", pooling=kind) for kind in POOLINGS})
+    published = gain({kind: np.array(value) for kind, value in PAPER[samples].items()})
+    literature = f"{published:+.1f} points"
+    return [claim_mean(name, text, measured, **bounds, literature=literature, source=SOURCE, unit="points")]
+
+
+def gain(accuracies: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The mean accuracy of the pooled networks less that of the better one of the two without pooling.
+
+    Args:
+        accuracies: by kind of pooling, each (seeds,).
+
+    Returns:
+        (seeds,).
+    """
+    pooled = (accuracies["max"] + accuracies["average"] + accuracies["l2"]) / 3
+    return pooled - np.maximum(accuracies["none"], accuracies["stride"])
 
 
 STUDY = Study(
@@ -211,5 +189,5 @@ STUDY = Study(
     units=units,
     figure=figure,
     claims=claims,
-    minutes=30,
+    minutes=40,
 )

@@ -1,4 +1,8 @@
-"""The results of full runs that ship with the package: their cost, their verdicts, and the section of README.md."""
+"""Results of full runs that are kept in the package: their cost, their claims, and the section of README.md.
+
+A study without such results is a study like the others: its cost is its budget, and README.md says that no full run is
+recorded.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist1d_hf.data.describe import markdown_table
-from mnist1d_hf.studies.catalog import STUDIES, find_study
+from mnist1d_hf.studies.catalog import all_studies
 from mnist1d_hf.studies.claims import NOT_REPRODUCED, UNDECIDED, Claim
 from mnist1d_hf.studies.output import COST, FIGURE, MANIFEST, TABLE, VERDICT, Output
 from mnist1d_hf.studies.settings import Settings
@@ -18,109 +22,108 @@ COLUMNS = ("claim", "literature", "holds if", "measured (95 % interval)", "seeds
 
 
 def recorded(name: str) -> Output | None:
-    """The results of a study's full run; None where there are none yet."""
+    """The results of a study's full run; None if none are kept."""
     place = RESULTS / name
     return Output(place) if (place / MANIFEST).is_file() else None
 
 
 def describe_cost(study: Study[Any], settings: Settings, units: list[Unit], workers: int, device: str = "cpu") -> str:
-    """How long these units of a study will take, in words: measured in the recorded run, else estimated.
+    """How long some units of a study will take, in words: as long as in the recorded run, else an estimate.
 
     Args:
         units: those that are left to do.
         workers: processes that do them.
-        device: where; what is known is of a CPU.
+        device: where they run; only times of a CPU are known.
     """
+    processes = "one process" if workers == 1 else f"{workers} processes"
     if device != "cpu":
-        return f"not known on {device}; the bar tells after the first units"
+        return f"not known on {device}; the bar shows the time left after the first units"
     kept = recorded(study.name)
     if kept is not None and kept.manifest()["settings"] == settings.to_dict():
         cost = kept.cost()
         seconds = sum(cost["seconds"][unit.key] for unit in units)
-        return f"about {_duration(seconds / workers)} on {_processes(workers)} (recorded on {cost['machine']})"
+        return f"about {_duration(seconds / workers)} on {processes} (recorded on {cost['machine']})"
     if settings == study.full:
-        share = sum(unit.work for unit in units) / sum(unit.work for unit in study.units(study.full))
-        minutes = study.minutes * share
-        return f"estimated at {_duration(60 * minutes / workers)} on {_processes(workers)}; no full run is recorded yet"
+        fraction = sum(unit.work for unit in units) / sum(unit.work for unit in study.units(study.full))
+        seconds = 60 * study.minutes * fraction
+        return f"estimated at {_duration(seconds / workers)} on {processes}; no full run is recorded yet"
     if settings == study.quick:
         return "under a minute"
-    return "not known for these settings; the bar tells after the first units"
-
-
-def full_cost(study: Study[Any]) -> str:
-    """What the full run takes, in words."""
-    kept = recorded(study.name)
-    return f"{'' if kept is not None else 'estimated: '}{_duration(full_seconds(study))} of one core"
+    return "not known for these settings; the bar shows the time left after the first units"
 
 
 def full_seconds(study: Study[Any]) -> float:
-    """What the full run takes of one core: recorded, else estimated."""
+    """Seconds of one core that the full run takes: recorded, else the study's budget."""
     kept = recorded(study.name)
     return sum(kept.cost()["seconds"].values()) if kept is not None else 60 * study.minutes
 
 
+def full_cost(study: Study[Any]) -> str:
+    """What the full run takes, in words."""
+    estimated = "" if recorded(study.name) is not None else "estimated: "
+    return f"{estimated}{_duration(full_seconds(study))} of one core"
+
+
 def claim_rows(verdict: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The claims of a kept verdict as lines of a table with `COLUMNS`."""
+    """The claims in a verdict.json as lines of a table with `COLUMNS`."""
     return [
-        (claim.name, claim.literature, claim.range, claim.measured, str(claim.n), outcome)
-        for claim, outcome in _claims(verdict)
+        (claim.name, claim.literature, claim.range, claim.measured, str(claim.n), claim.outcome)
+        for claim in kept_claims(verdict)
     ]
 
 
-def _claims(verdict: dict[str, Any]) -> list[tuple[Claim, str]]:
-    """The claims of a kept verdict, each with its outcome."""
-    found = []
-    for item in verdict["claims"]:
-        numbers = {name: float("nan") if item[name] is None else item[name] for name in ("mean", "low", "high")}
-        claim = Claim(**{key: value for key, value in {**item, **numbers}.items() if key != "outcome"})
-        found.append((claim, item["outcome"]))
-    return found
+def kept_claims(verdict: dict[str, Any]) -> list[Claim]:
+    """The claims in a verdict.json."""
+    numbers = ("mean", "low", "high")
+    items = [{key: value for key, value in item.items() if key != "outcome"} for item in verdict["claims"]]
+    return [Claim(**{**item, **{key: float("nan") for key in numbers if item[key] is None}}) for item in items]
 
 
 def markdown() -> str:
-    """The section of README.md: of each study its question, its verdict in a line, what else is not reproduced, and its
-    figure.
+    """The section of README.md: of each study its question, its claims in one line, those that are not reproduced or
+    undecided, and its figure.
 
     >>> markdown().splitlines()[0]
     '| study | question | full run |'
     """
-    studies = [find_study(name) for name in STUDIES]
-    table = markdown_table(
-        ("study", "question", "full run"), [(study.name, study.question, full_cost(study)) for study in studies]
-    )
+    studies = list(all_studies().values())
+    rows = [(study.name, study.question, full_cost(study)) for study in studies]
     total = sum(full_seconds(study) for study in studies)
-    parts = [table, f"All together: {_duration(total)} of one core, {_duration(total / 2)} on two."]
+    parts = [
+        markdown_table(("study", "question", "full run"), rows),
+        f"All together: {_duration(total)} of one core, {_duration(total / 2)} on two.",
+    ]
     for study in studies:
         kept = recorded(study.name)
-        if kept is not None:
-            figure = f"mnist1d_hf/studies/results/{study.name}/{FIGURE}"
-            verdict = kept.verdict()
-            parts.append(f"**{study.name}.** {verdict['headline']}")
-            parts += ["\n".join(lines) for lines in [_further(verdict)] if lines]
-            parts.append(f"![{study.question}]({figure})")
+        if kept is None:
+            parts.append(f"**{study.name}.** No full run is recorded yet.")
+            continue
+        verdict = kept.verdict()
+        parts.append(f"**{study.name}.** {verdict['headline']}")
+        further = _further(kept_claims(verdict)[1:])
+        parts += ["\n".join(further)] if further else []
+        parts.append(f"![{study.question}](results/{study.name}/{FIGURE})")
     return "\n\n".join(parts)
 
 
-def _further(verdict: dict[str, Any]) -> list[str]:
-    """Of the claims behind the first one: each that is not reproduced, and the names of those that are undecided."""
-    claims = _claims(verdict)[1:]
-    lines = []
-    for claim, outcome in claims:
-        if outcome == NOT_REPRODUCED:
-            measured = f"{claim.measured} {claim.unit}".strip()
-            lines.append(
-                f"- Not reproduced, *{claim.name}*: {claim.text}. Literature: {claim.literature}; measured: {measured}."
-            )
-    undecided = [claim.name for claim, outcome in claims if outcome == UNDECIDED]
+def _further(claims: list[Claim]) -> list[str]:
+    """A line for each claim that is not reproduced, and one for those that are undecided."""
+    lines = [
+        f"- Not reproduced, *{claim.name}*: {claim.text}. Literature: {claim.literature}; "
+        f"measured: {f'{claim.measured} {claim.unit}'.strip()}."
+        for claim in claims
+        if claim.outcome == NOT_REPRODUCED
+    ]
+    undecided = [
+        claim.name if claim.n > 1 else f"{claim.name} (one seed: {f'{claim.measured} {claim.unit}'.strip()})"
+        for claim in claims
+        if claim.outcome == UNDECIDED
+    ]
     return [*lines, f"- Undecided: {'; '.join(undecided)}."] if undecided else lines
 
 
-def _processes(workers: int) -> str:
-    return "one process" if workers == 1 else f"{workers} processes"
-
-
 def _duration(seconds: float) -> str:
-    """A length of time to be read.
+    """A length of time for people to read.
 
     >>> _duration(30), _duration(90), _duration(5400)
     ('30 s', '2 min', '1.5 h')

@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from mnist1d_hf import plots
@@ -19,17 +20,17 @@ from mnist1d_hf.data.config import check_integer
 from mnist1d_hf.errors import InvalidValueError, OutputError
 from mnist1d_hf.processes import run_counted
 from mnist1d_hf.studies.claims import Claim
-from mnist1d_hf.studies.output import FIGURE, Output
+from mnist1d_hf.studies.frames import from_parquet, to_parquet
+from mnist1d_hf.studies.output import FIGURE, TABLE, Output
 from mnist1d_hf.studies.settings import Settings
 from mnist1d_hf.studies.study import Context, Study, Unit
-from mnist1d_hf.studies.table import Table
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """What a study found, and where it lies."""
 
-    table: Table
+    table: pd.DataFrame
     claims: list[Claim]
     folder: Path
 
@@ -103,10 +104,11 @@ class Job:
         for unit in self.units:
             some, seconds[unit.key] = self.output.get(unit.key)
             rows += some
-        table = Table(rows)
+        data = to_parquet(rows)
+        table = from_parquet(data, self.output.folder / TABLE)
         claims = self.study.claims(table)
         plots.save(self.study.figure(table), self.output.folder / FIGURE)
-        self.output.finish(table, claims, {"machine": machine(), "seconds": seconds})
+        self.output.finish(data, claims, {"machine": machine(), "seconds": seconds})
         return Outcome(table, claims, self.output.folder)
 
 

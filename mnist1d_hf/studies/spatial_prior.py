@@ -88,27 +88,16 @@ MEASURED = {  # milliseconds of one core for a step of ten members, with evaluat
 
 @dataclasses.dataclass(frozen=True)
 class PriorSettings(Settings):
-    """Settings of this study.
+    """Settings of this study."""
 
-    Attributes:
-        paper_steps: of the optimiser, for the paper's networks on its dataset.
-        samples: sizes of the training sets.
-        base_samples: the size that is augmented; one of them.
-        mlp_review_steps: of the optimiser, for the dense network with much dropout.
-        mlp_40k_steps: for that with little.
-        cnn_review_steps: for the convolutional network.
-        mlp_augmented_steps: for the dense network on augmented signals.
-        test_samples: fresh ones, to measure on.
-    """
-
-    paper_steps: int = 6000
-    samples: tuple[int, ...] = (500, 1500, 4000, 12000, 40000)
-    base_samples: int = 4000
-    mlp_review_steps: int = 4000
-    mlp_40k_steps: int = 6000
-    cnn_review_steps: int = 3000
-    mlp_augmented_steps: int = 12000
-    test_samples: int = 10000
+    paper_steps: int = 6000  # of the optimiser, for the paper's networks on its dataset
+    samples: tuple[int, ...] = (500, 1500, 4000, 12000, 40000)  # sizes of the training sets
+    base_samples: int = 4000  # the size that is augmented; one of them
+    mlp_review_steps: int = 4000  # of the optimiser, for the dense network with much dropout
+    mlp_40k_steps: int = 6000  # for that with little
+    cnn_review_steps: int = 3000  # for the convolutional network
+    mlp_augmented_steps: int = 12000  # for the dense network on augmented signals
+    test_samples: int = 10000  # fresh ones, to measure on
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""What a study is: a question, settings, pieces of work that give rows, a figure and a verdict."""
+"""What a study is: a question, settings, units of work that give rows, a figure and claims."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from mnist1d_hf.data.stream import sample
 from mnist1d_hf.studies.claims import Claim
+from mnist1d_hf.studies.frames import Row
 from mnist1d_hf.studies.settings import Settings
-from mnist1d_hf.studies.table import Row, Table
 
 S = TypeVar("S", bound=Settings)
 
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What a piece of work is given beside its arguments.
+    """What a unit is given beside its arguments.
 
     Attributes:
         device: where to compute, "cpu", "cuda", ...
-        report: to be called with the amount of work just done, in the units of `Unit.work`.
+        report: to be called with the amount of work just done, measured as `Unit.work`.
     """
 
     device: str = "cpu"
@@ -30,14 +34,14 @@ class Context:
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """A piece of work that is done in one go and kept when done: some seeds of one setting, a minute or two long.
+    """A piece of work that is done at once and then kept: some seeds of one setting, a minute or two long.
 
     Attributes:
-        key: its name, unique in the study; also that of its file, so letters, digits, hyphens and dots.
-        function: of a module; `function(**arguments, context=Context)` gives the rows. Pure: the same arguments give
-            the same rows, in whatever process and order.
-        arguments: plain values, that can be pickled.
-        work: how much it is, in whatever measure suits the study (steps times parameters, say): for the progress bar.
+        key: its name, unique in the study, and the name of its file: letters, digits, hyphens and dots.
+        function: of a module; `function(**arguments, context=Context)` returns the rows. It is pure: the same arguments
+            give the same rows, in every process and order.
+        arguments: plain values that can be pickled.
+        work: how much work it is, in any measure that suits the study (steps, for example); for the progress bar.
     """
 
     key: str
@@ -48,19 +52,19 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True)
 class Study(Generic[S]):
-    """A study. Its module's docstring states question, protocol, source and expected result.
+    """A study. The docstring of its module states question, protocol, source and expected result.
 
     Attributes:
         name: what the command line calls it.
         question: in one line.
         source: whose claims are tested.
-        full: the settings of the full run, whose results are kept in the package.
-        quick: settings that take the whole path in seconds.
-        units: the pieces of work of some settings, in the order in which they are done and stand in the table.
-        figure: from the table.
-        claims: the verdict, from the table alone. The first claim is the main one. A claim whose rows the settings
-            left out is left out, too.
-        minutes: estimate of the full run, in minutes of one core, for as long as none is recorded.
+        full: the settings of the full run. Its results can be kept in the package; they do not have to be.
+        quick: settings with which everything runs once, in seconds.
+        units: the units of work for some settings, in the order in which they are done and stand in the table.
+        figure: drawn from the table.
+        claims: computed from the table alone. The first claim is the main one. A claim is left out if the settings left
+            out its rows.
+        minutes: time budget of the full run, in minutes of one core.
     """
 
     name: str
@@ -69,6 +73,25 @@ class Study(Generic[S]):
     full: S
     quick: S
     units: Callable[[S], list[Unit]]
-    figure: Callable[[Table], Figure]
-    claims: Callable[[Table], list[Claim]]
+    figure: Callable[[pd.DataFrame], Figure]
+    claims: Callable[[pd.DataFrame], list[Claim]]
     minutes: float
+
+
+def seed_groups(seeds: int, size: int) -> list[range]:
+    """The seeds from 0 on in groups of at most `size`, which are trained side by side.
+
+    >>> seed_groups(5, 2)
+    [range(0, 2), range(2, 4), range(4, 5)]
+    """
+    return [range(start, min(start + size, seeds)) for start in range(0, seeds, size)]
+
+
+def training_sets(seeds: Sequence[int], samples: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """A training set of its own for each seed: the first samples of the seed's stream.
+
+    Returns:
+        Signals (seeds, samples, 40) and labels (seeds, samples).
+    """
+    sets = [sample(range(samples), seed) for seed in seeds]
+    return np.stack([x for x, _ in sets]), np.stack([label for _, label in sets])

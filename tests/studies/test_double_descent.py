@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mnist1d_hf.studies.table import Table
 
 from mnist1d_hf.studies.double_descent import (
     STUDY,
@@ -16,7 +17,6 @@ from mnist1d_hf.studies.double_descent import (
     training_set,
     units,
 )
-from mnist1d_hf.studies.table import Table
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "cnn"])

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from mnist1d_hf.studies.table import Table
 
 from mnist1d_hf.studies import recorded
 from mnist1d_hf.studies.catalog import STUDIES, find_study
@@ -18,7 +19,6 @@ from mnist1d_hf.studies.output import Output
 from mnist1d_hf.studies.run import Job, checked_units
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Study, Unit
-from mnist1d_hf.studies.table import Table
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from mnist1d_hf.studies.table import Table
 
 from mnist1d_hf.studies import lottery
 from mnist1d_hf.studies.lottery import (
@@ -21,7 +22,6 @@ from mnist1d_hf.studies.lottery import (
     together,
 )
 from mnist1d_hf.studies.study import Context
-from mnist1d_hf.studies.table import Table
 from mnist1d_hf.training.stacked import stack
 
 SMALL = LotterySettings(

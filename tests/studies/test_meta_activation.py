@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from mnist1d_hf.studies.table import Table
 
 from mnist1d_hf.studies.meta_activation import (
     LEARNED_TAIL,
@@ -16,7 +17,6 @@ from mnist1d_hf.studies.meta_activation import (
     learn,
 )
 from mnist1d_hf.studies.study import Context
-from mnist1d_hf.studies.table import Table
 
 
 def test_the_first_outer_step_is_the_notebooks():

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from mnist1d_hf.studies.table import Table
 from torch.nn import functional
 
 from mnist1d_hf.studies.pooling import PAPER, POOLINGS, PooledNetwork, claims
-from mnist1d_hf.studies.table import Table
 from mnist1d_hf.training.stacked import stack
 
 PLAIN = {

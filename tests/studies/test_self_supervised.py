@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from mnist1d_hf.studies.table import Table
 
 from mnist1d_hf.studies.self_supervised import (
     NEIGHBOURS,
@@ -20,7 +21,6 @@ from mnist1d_hf.studies.self_supervised import (
     measure_signals,
 )
 from mnist1d_hf.studies.study import Context
-from mnist1d_hf.studies.table import Table
 from mnist1d_hf.training.ensemble import Procedure
 
 

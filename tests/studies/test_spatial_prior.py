@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from mnist1d_hf.studies.table import Table
 
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.studies import spatial_prior
 from mnist1d_hf.studies.spatial_prior import KINDS, NAIVE, PAPER, STUDY, PriorSettings, accuracy, claims, figure, units
 from mnist1d_hf.studies.study import Context
-from mnist1d_hf.studies.table import Table
 from mnist1d_hf.training.population import Member
 from mnist1d_hf.training.recipes import RECIPES
 

@@ -4,19 +4,17 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mnist1d_hf.training.unrolled import (
+from mnist1d_hf.training.activations import (
     FIXED,
-    PER_UNIT,
-    REACH,
-    SHARE,
+    GRID_LIMIT,
+    NETWORK_SCALE,
+    POINTS_PER_UNIT,
     Fixed,
-    Inner,
     Learned,
     Weights,
-    back_through,
-    table,
-    train,
+    tabulate,
 )
+from mnist1d_hf.training.unrolled import Inner, backpropagate, train
 
 INNER = Inner(steps=6, batch_size=10, learning_rate=0.05, decay=0.4, counted=4)
 MEMBERS, HIDDEN, SMALL = 2, 8, 5
@@ -46,7 +44,7 @@ def slow_objective(small, weights, x, label, noise, offset):
         some = slice(first, first + INNER.batch_size)
         before = x[some] @ weights[0].T + weights[1]
         net = torch.tanh(before[..., None] * small[0][:, 0] + small[1]) @ small[2][0] + small[3]
-        hidden = functional.elu(before) + SHARE * net + offset[step] + noise[step]
+        hidden = functional.elu(before) + NETWORK_SCALE * net + offset[step] + noise[step]
         loss = functional.cross_entropy(hidden @ weights[2].T + weights[3], label[some])
         slopes = torch.autograd.grad(loss, weights, create_graph=True)
         squares = [
@@ -64,11 +62,11 @@ def test_the_gradient_is_that_of_the_whole_run():
     """Tolerance: what is left out of Taylor's formula on the grid."""
     small, weights, x, label, noise, offset = problem()
     variables = Weights(*(values.clone().requires_grad_() for values in small))
-    entries = table(variables)
+    entries = tabulate(variables)
     activation = Learned(entries.detach(), offset)
     losses, _, steps = train(INNER, weights, x, label, activation, noise)
-    of_table, of_offset = back_through(INNER, steps, x, label, activation, noise)
-    found = torch.autograd.grad((entries * of_table).sum(), variables)
+    grad_entries, grad_offset = backpropagate(INNER, steps, x, label, activation, noise)
+    found = torch.autograd.grad((entries * grad_entries).sum(), variables)
     for member in range(MEMBERS):
         own = [values[member].clone().requires_grad_() for values in small]
         shifts = offset[member].clone().requires_grad_()
@@ -76,38 +74,43 @@ def test_the_gradient_is_that_of_the_whole_run():
         each, objective = slow_objective(own, start, x[member], label[member], noise[member], shifts)
         torch.testing.assert_close(losses[member], each, atol=1e-8, rtol=0)
         expected = torch.autograd.grad(objective, [*own, shifts])
-        for value, reference in zip([*(one[member] for one in found), of_offset[member]], expected, strict=True):
+        for value, reference in zip([*(one[member] for one in found), grad_offset[member]], expected, strict=True):
             torch.testing.assert_close(value, reference, atol=1e-6, rtol=1e-4)
 
 
 def test_members_do_not_influence_one_another():
     small, weights, x, label, noise, offset = problem()
-    both, _, _ = train(INNER, weights, x, label, Learned(table(small), offset), noise)
+    both, _, _ = train(INNER, weights, x, label, Learned(tabulate(small), offset), noise)
     one = Weights(*(values[1:] for values in weights))
     alone, _, _ = train(
-        INNER, one, x[1:], label[1:], Learned(table(Weights(*(v[1:] for v in small))), offset[1:]), noise[1:]
+        INNER, one, x[1:], label[1:], Learned(tabulate(Weights(*(v[1:] for v in small))), offset[1:]), noise[1:]
     )
     torch.testing.assert_close(both[1:], alone)
 
 
 def test_the_table_is_the_network():
     small, *_ = problem()
-    activation = Learned(table(small), torch.zeros(MEMBERS, 1, dtype=torch.float64))
-    x = torch.linspace(-REACH, REACH, 997, dtype=torch.float64).expand(MEMBERS, 1, -1).clone().requires_grad_()
+    activation = Learned(tabulate(small), torch.zeros(MEMBERS, 1, dtype=torch.float64))
+    x = (
+        torch.linspace(-GRID_LIMIT, GRID_LIMIT, 997, dtype=torch.float64)
+        .expand(MEMBERS, 1, -1)
+        .clone()
+        .requires_grad_()
+    )
     net = torch.tanh(x[..., None] * small.first[:, None, None, :, 0] + small.first_bias[:, None, None])
-    value = functional.elu(x) + SHARE * ((net * small.second[:, None]).sum(-1) + small.second_bias[:, None])
+    value = functional.elu(x) + NETWORK_SCALE * ((net * small.second[:, None]).sum(-1) + small.second_bias[:, None])
     slope = torch.autograd.grad(value.sum(), x, create_graph=True)[0]
-    bend = torch.autograd.grad(slope.sum(), x)[0]
+    second_derivative = torch.autograd.grad(slope.sum(), x)[0]
     found = activation(x.detach(), 0)
     torch.testing.assert_close(found.value, value, atol=1e-8, rtol=0)
-    torch.testing.assert_close(found.slope, slope, atol=1e-6, rtol=0)
-    torch.testing.assert_close(found.bend, bend, atol=(1 / PER_UNIT) ** 2, rtol=0)
+    torch.testing.assert_close(found.derivative, slope, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.second_derivative, second_derivative, atol=(1 / POINTS_PER_UNIT) ** 2, rtol=0)
 
 
 def test_beyond_the_grid_the_function_goes_on():
     small, *_ = problem()
-    activation = Learned(table(small), torch.zeros(MEMBERS, 1, dtype=torch.float64))
-    x = torch.tensor([-1e6, -REACH - 1.0, REACH + 1.0, 1e6], dtype=torch.float64).expand(MEMBERS, 1, 4)
+    activation = Learned(tabulate(small), torch.zeros(MEMBERS, 1, dtype=torch.float64))
+    x = torch.tensor([-1e6, -GRID_LIMIT - 1.0, GRID_LIMIT + 1.0, 1e6], dtype=torch.float64).expand(MEMBERS, 1, 4)
     assert all(bool(values.isfinite().all()) for values in activation(x, 0))
 
 
@@ -117,7 +120,7 @@ def test_fixed_functions_are_torchs(name):
     plain = {"swish": functional.silu}.get(name) or getattr(functional, name, None) or getattr(torch, name)
     value = plain(x)
     slope = torch.autograd.grad(value.sum(), x, create_graph=True)[0]
-    bend = torch.autograd.grad(slope.sum(), x)[0] if slope.requires_grad else torch.zeros_like(x)
+    second_derivative = torch.autograd.grad(slope.sum(), x)[0] if slope.requires_grad else torch.zeros_like(x)
     found = Fixed(name)(x.detach(), 0)
-    for ours, theirs in zip(found, (value, slope, bend), strict=True):
+    for ours, theirs in zip(found, (value, slope, second_derivative), strict=True):
         torch.testing.assert_close(ours, theirs)

@@ -1,0 +1,95 @@
+"""Tables of results: one row for each seed and setting, kept as Parquet, read as pandas DataFrames."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mnist1d_hf.errors import InvalidValueError, OutputError
+
+Row = Mapping[str, Any]  # column -> str, int, float, bool, None or a list of numbers
+
+
+def select(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
+    """The rows of a table that have these values; a list or tuple stands for any of its values.
+
+    >>> table = pd.DataFrame({"width": [1, 1, 2], "seed": [0, 1, 0], "loss": [1.0, 2.0, 3.0]})
+    >>> select(table, width=1, seed=[1, 2])["loss"].tolist()
+    [2.0]
+    """
+    kept = np.ones(len(table), dtype=bool)
+    for column, value in wanted.items():
+        kept &= table[column].isin(value if isinstance(value, (list, tuple)) else [value]).to_numpy()
+    return table[kept]
+
+
+def by_seed(table: pd.DataFrame, column: str, **wanted: Any) -> NDArray[Any]:
+    """A column of the rows with the wanted values, sorted by seed.
+
+    Returns:
+        float64 (seeds,).
+
+    Raises:
+        ValueError: several rows have the same seed.
+    """
+    indexed = select(table, **wanted).set_index("seed", verify_integrity=True)
+    return indexed[column].sort_index().to_numpy(dtype=float)
+
+
+def grid(table: pd.DataFrame, column: str, across: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A column with a row for each seed and a column for each value of `across`, both sorted.
+
+    Returns:
+        The values of `across`, (points,), and those of the column, float64 (seeds, points).
+
+    Raises:
+        ValueError: a seed and a value of `across` have several rows.
+        InvalidValueError: they have none.
+
+    >>> table = pd.DataFrame({"width": [2, 1], "seed": [0, 0], "loss": [3.0, 1.0]})
+    >>> grid(table, "loss", "width")
+    (array([1, 2]), array([[1., 3.]]))
+    """
+    pivot = table.pivot(index="seed", columns=across, values=column)
+    if pivot.size != len(table):
+        raise InvalidValueError(
+            f"{column}: expected a row for each of {pivot.shape[0]} seeds and {pivot.shape[1]} values of {across}, "
+            f"found {len(table)} rows"
+        )
+    return pivot.columns.to_numpy(), pivot.to_numpy(dtype=float)
+
+
+def to_parquet(rows: Sequence[Row]) -> bytes:
+    """Rows as a Parquet file: the same rows give the same bytes.
+
+    Raises:
+        InvalidValueError: the rows have different columns.
+    """
+    for row in rows:
+        if row.keys() != rows[0].keys():
+            odd = sorted(row.keys() ^ rows[0].keys())
+            raise InvalidValueError(f"rows: expected the same columns in all of them, found {odd} in some only")
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def from_parquet(data: bytes, place: str | os.PathLike[str]) -> pd.DataFrame:
+    """The table in a Parquet file; `place` names the file in errors.
+
+    Raises:
+        OutputError: the file is damaged.
+    """
+    try:
+        return pq.read_table(io.BytesIO(data)).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        message = " ".join(str(error).split())
+        raise OutputError(f"{os.fspath(place)}: no table can be read ({message}); the file is damaged") from None

@@ -1,0 +1,95 @@
+"""Places on curves over the size of a network: where the loss peaks, and from which size on a training set is fitted.
+
+Each function takes the sizes (widths,), rising, and what was measured there for each seed (seeds, widths).
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def peaks(size: NDArray[Any], loss: NDArray[Any], prominent: float, ends: bool = False) -> NDArray[Any]:
+    """The size at the peak of each seed's loss.
+
+    A size's prominence is the smaller one of the rise from the least loss at smaller sizes and the fall to the least
+    loss at greater ones. The peak is the size of the greatest prominence. Losses that are not finite count as huge.
+
+    Args:
+        prominent: there is no peak if its prominence is less than this fraction of the loss there.
+        ends: whether a seed without a peak gets the end of the sizes with the greater loss, instead of NaN.
+
+    Returns:
+        float64 (seeds,).
+
+    >>> peaks(np.array([1, 2, 4]), np.array([[1.0, 2.0, 1.5], [3.0, 2.0, 1.0]]), prominent=0.05)
+    array([ 2., nan])
+    """
+    loss = np.where(np.isfinite(loss), loss, 1e30)
+    rise = loss - np.minimum.accumulate(loss, axis=1)
+    fall = loss - np.minimum.accumulate(loss[:, ::-1], axis=1)[:, ::-1]
+    prominence = np.minimum(rise, fall)
+    place, seed = prominence.argmax(1), np.arange(len(loss))
+    found = prominence[seed, place] >= prominent * np.abs(loss[seed, place])
+    instead = np.where(loss[:, 0] > loss[:, -1], size[0], size[-1]) if ends else np.nan
+    return np.where(found, size[place], instead).astype(float)
+
+
+def thresholds(size: NDArray[Any], fitted: NDArray[Any], ends: bool = False) -> NDArray[Any]:
+    """The size from which on each seed fits its training set: the geometric mean of the last size that does not and the
+    next one.
+
+    Args:
+        fitted: bool.
+        ends: whether a seed that never fits gets the last size, and one that always does the first, instead of NaN.
+
+    Returns:
+        float64 (seeds,).
+
+    >>> thresholds(np.array([1, 2, 8]), np.array([[False, False, True], [True, True, True]]))
+    array([ 4., nan])
+    """
+    found = []
+    for row in fitted:
+        first = int(np.flatnonzero(~row).max(initial=-1)) + 1  # of the sizes that fit
+        if 0 < first < len(size):
+            found.append(np.sqrt(float(size[first - 1]) * size[first]))
+        else:
+            found.append((size[0] if first == 0 else size[-1]) if ends else np.nan)
+    return np.array(found, dtype=float)
+
+
+def slopes(values: NDArray[Any], places: NDArray[Any]) -> NDArray[Any]:
+    """The slope of log places (values, seeds) over log values (values,) for each seed, from the places that the seed
+    has; NaN with fewer than two.
+
+    Returns:
+        float64 (seeds,).
+
+    >>> slopes(np.array([1, 10]), np.array([[1.0, 1.0], [100.0, np.nan]])).round(6)
+    array([ 2., nan])
+    """
+    found = []
+    for column in np.log(places).T:
+        known = np.isfinite(column)
+        found.append(np.polyfit(np.log(values)[known], column[known], 1)[0] if known.sum() > 1 else np.nan)
+    return np.array(found)
+
+
+def last_fall(size: NDArray[Any], error: NDArray[Any], after: float) -> NDArray[Any]:
+    """The fall of the error from its peak to the greatest size, (seeds,). The peak is where the mean over the seeds is
+    highest behind its minimum below the size `after`."""
+    mean = error.mean(0)
+    low = int(mean[size < after].argmin())
+    peak = low + int(mean[low:].argmax())
+    return np.asarray(error[:, peak] - error[:, -1])
+
+
+def greatest_rise(error: NDArray[Any]) -> NDArray[Any]:
+    """The rise of the error between the two sizes where the mean over the seeds rises most, (seeds,)."""
+    mean = error.mean(0)
+    first, second = max(itertools.combinations(range(len(mean)), 2), key=lambda pair: mean[pair[1]] - mean[pair[0]])
+    return np.asarray(error[:, second] - error[:, first])
