@@ -5,6 +5,7 @@ neither torch nor transformers. The names of the models load them when they are 
 """
 
 from importlib.metadata import version as _version
+from importlib.util import find_spec as _find_spec
 from typing import TYPE_CHECKING, Any
 
 from mnist1d_hf.data.arrays import to_numpy, to_torch
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 _MODELS = ("Mnist1dConfig", "Mnist1dForSequenceClassification", "list_pretrained", "load_pretrained")
+
+if not (_find_spec("torch") and _find_spec("transformers")):  # `from mnist1d_hf import *` works without them, too
+    __all__ = [name for name in __all__ if name not in _MODELS]
 
 
 def __getattr__(name: str) -> Any:

@@ -51,13 +51,13 @@ def require(*libraries: str, extra: str = "torch") -> None:
     >>> require("numpy")
     >>> require("torch_of_2099")
     Traceback (most recent call last):
-    mnist1d_hf.errors.MissingExtraError: this needs torch_of_2099, which is not installed: \
+    mnist1d_hf.errors.MissingExtraError: this needs torch_of_2099, not installed here: \
 pip install "mnist1d_hf[torch]", or from a clone pip install ".[torch]"
     """
     missing = [name for name in libraries if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(
-            f"this needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
+            f"this needs {', '.join(missing)}, not installed here: "
             f'pip install "mnist1d_hf[{extra}]", or from a clone pip install ".[{extra}]"'
         )
 

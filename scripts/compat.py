@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Whether what is published loads in old releases, each in an environment of its own; run by `scripts/test --compat`.
+"""Whether the package works in other environments than .venv; run by `scripts/test --compat`.
 
     scripts/test --compat                   # all
     scripts/test --compat datasets-3.6      # some: the names of the table
 
-The dataset and the baselines are published to a loopback Hub, and loaded from there as a stranger would. The
-environments stay in .venv-compat and are used again while what they hold is asked for; the first run takes minutes.
+The package without any extra runs the tests of the data, with this Python and with the oldest one that is allowed. The
+dataset and the baselines are published to a loopback Hub, and loaded from there by old releases without this package.
+The environments stay in .venv-compat and are used again while what they hold is asked for; the first run takes minutes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mnist1d_hf.cli.terminal import print_table
+from mnist1d_hf.cli.terminal import print_table, run_main
 from tests.hub.client import client_environment
 from tests.hub.server import HubServer
 
 NAMESPACE = "user"
+BASE_TESTS = ("tests/data", "tests/test_compat.py", "tests/test_cli.py")
 
 LOAD_DATASET = """
 import hashlib, json, sys, warnings
@@ -84,13 +86,16 @@ print(f"{len(expected)} baselines, with their logits")
 
 @dataclasses.dataclass(frozen=True)
 class Environment:
-    """A place to try something: what to install (`versions` are asked for afterwards), and with which Python."""
+    """A place to try something: what to install (`versions` are asked for afterwards), and with which Python.
+
+    With `base` it holds this package without extras, and runs tests; the others load what is published.
+    """
 
     name: str
     requirements: tuple[str, ...]
     versions: tuple[str, ...]
     python: str = sys.executable
-    constraints: bool = False
+    base: bool = False
 
     @property
     def folder(self) -> Path:
@@ -106,7 +111,8 @@ class Environment:
         Raises:
             RuntimeError: pip failed.
         """
-        pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8") if self.constraints else ""
+        asked = [ROOT / name for name in ("pyproject.toml", "constraints.txt")] if self.base else []
+        pinned = "".join(path.read_text(encoding="utf-8") for path in asked)
         version = run([self.python, "--version"], 60)
         stated = json.dumps([str(ROOT), version, self.requirements, pinned])
         state, stamp = hashlib.sha256(stated.encode()).hexdigest(), self.folder / ".prepared"
@@ -115,7 +121,7 @@ class Environment:
         print(f"Preparing {self.folder.relative_to(ROOT)} ...", file=sys.stderr, flush=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         run([self.python, "-m", "venv", str(self.folder)], 300)
-        options = ["--constraint", str(ROOT / "constraints.txt")] if self.constraints else []
+        options = ["--constraint", str(ROOT / "constraints.txt")] if self.base else []
         pip = [self.interpreter, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         run([*pip, *options, *self.requirements], 3600)
         stamp.write_text(state, encoding="utf-8")
@@ -160,12 +166,15 @@ def environments() -> list[Environment]:
             (f"transformers=={transformers}.0", torch[0]),
             ("transformers", "huggingface_hub", "torch"),
         ),
-        Environment(
-            python,
-            ("--editable", str(ROOT), "pytest", "hypothesis", "scipy", "mnist1d"),
-            ("datasets", "numpy", "pyarrow"),
-            python,
-            constraints=True,
+        *(
+            Environment(
+                name,
+                ("--editable", str(ROOT), "pytest", "hypothesis", "scipy", "mnist1d"),
+                ("datasets", "numpy", "pyarrow"),
+                interpreter,
+                base=True,
+            )
+            for name, interpreter in (("base", sys.executable), (python, python))
         ),
     ]
 
@@ -181,7 +190,7 @@ def published(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def expected_numbers(url: str, folder: Path) -> tuple[Path, Path]:
-    """What old releases shall find: checksums of each column of the published Parquet, and logits."""
+    """What old releases must find: checksums of each column of the published Parquet, and logits."""
     data, models = folder / "data.json", folder / "models.json"
     code = f"""
         import json, hashlib, sys
@@ -208,20 +217,23 @@ def expected_numbers(url: str, folder: Path) -> tuple[Path, Path]:
     return data, models
 
 
-def attempt(environment: Environment, folder: Path, hub: dict[str, str], numbers: tuple[Path, Path]) -> str:
-    """Try one environment; what was found good."""
+def run_base_tests(environment: Environment) -> str:
+    """The tests of the data and of the commands that need no extra; their last line."""
+    command = [environment.interpreter, "-m", "pytest", "-o", "addopts=-q --import-mode=importlib -p no:cacheprovider"]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return run([*command, *BASE_TESTS], 1800, env=plain, cwd=ROOT).splitlines()[-1]
+
+
+def load_published(environment: Environment, folder: Path, hub: dict[str, str], numbers: tuple[Path, Path]) -> str:
+    """Load from the loopback Hub what this environment has a library for; what was found good."""
     home = {**hub, "HF_HOME": str(folder / environment.name), "PYTHONWARNINGS": "ignore"}
     python = environment.interpreter
     if environment.name.startswith("datasets"):
         return run([python, "-c", LOAD_DATASET, f"{NAMESPACE}/mnist1d", str(numbers[0])], 600, env=home, cwd=folder)
-    if environment.name.startswith("transformers"):
-        return run([python, "-c", LOAD_MODELS, NAMESPACE, str(numbers[1])], 600, env=home, cwd=folder)
-    command = [python, "-m", "pytest", "-o", "addopts=-q --import-mode=importlib -p no:cacheprovider"]
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return run([*command, "tests/data", "tests/test_compat.py"], 1800, env=plain, cwd=ROOT).splitlines()[-1]
+    return run([python, "-c", LOAD_MODELS, NAMESPACE, str(numbers[1])], 600, env=home, cwd=folder)
 
 
-def try_one(environment: Environment, folder: Path, hub: dict[str, str], numbers: tuple[Path, Path]) -> tuple[str, ...]:
+def try_one(environment: Environment, attempt: Callable[[Environment], str]) -> tuple[str, ...]:
     """A row of the table."""
     started = time.perf_counter()
     versions = ""
@@ -230,7 +242,7 @@ def try_one(environment: Environment, folder: Path, hub: dict[str, str], numbers
             return (environment.name, "skipped", f"{environment.python} was not found", "", "")
         environment.prepare()
         versions = environment.installed()
-        outcome, what = "passed", attempt(environment, folder, hub, numbers)
+        outcome, what = "passed", attempt(environment)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         outcome, what = "FAILED", str(error)
     return (environment.name, outcome, what, versions, f"{time.perf_counter() - started:.0f} s")
@@ -248,14 +260,19 @@ def main() -> None:
     if unknown:
         print(f"scripts/test --compat: expected names among {', '.join(known)}, found {unknown[0]!r}", file=sys.stderr)
         sys.exit(2)
-    with tempfile.TemporaryDirectory(prefix="mnist1d-compat-") as name:
-        folder = Path(name)
-        with published(folder) as hub:
-            numbers = expected_numbers(hub["HF_ENDPOINT"], folder)
-            rows = [try_one(known[name], folder, hub, numbers) for name in sys.argv[1:] or known]
-    print_table("Old releases", ("environment", "", "what", "versions", "time"), rows, right=(4,))
+    chosen = [known[name] for name in sys.argv[1:] or known]
+    rows = [try_one(environment, run_base_tests) for environment in chosen if environment.base]
+    readers = [environment for environment in chosen if not environment.base]
+    if readers:
+        with tempfile.TemporaryDirectory(prefix="mnist1d-compat-") as name, published(Path(name)) as hub:
+            numbers = expected_numbers(hub["HF_ENDPOINT"], Path(name))
+            rows += [
+                try_one(environment, lambda item: load_published(item, Path(name), hub, numbers))
+                for environment in readers
+            ]
+    print_table("Other environments", ("environment", "", "what", "versions", "time"), rows, right=(4,))
     sys.exit(any(row[1] == "FAILED" for row in rows))
 
 
 if __name__ == "__main__":
-    main()
+    run_main("scripts/test --compat", main)

@@ -1,4 +1,4 @@
-"""For scripts in a fresh clone: make .venv if need be, and go on in it."""
+"""For scripts in a fresh clone: make .venv if it is missing, and run in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NEEDED = ("mnist1d_hf", "datasets", "torch", "transformers", "typer")
+NEEDED = ("mnist1d_hf", "datasets", "torch", "transformers", "matplotlib", "jinja2", "tenacity", "typer")
 
 
 def go_on_prepared() -> None:
@@ -20,7 +20,7 @@ def go_on_prepared() -> None:
     if all(importlib.util.find_spec(name) for name in NEEDED):
         sys.path.insert(0, str(ROOT))
         return
-    done = subprocess.run([str(ROOT / "scripts" / "prepare")], check=False)
+    done = subprocess.run([str(ROOT / "scripts" / "prepare"), "torch"], check=False)
     if done.returncode:
         sys.exit(done.returncode)
     python = str(ROOT / ".venv" / "bin" / "python")

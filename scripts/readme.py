@@ -1,4 +1,4 @@
-"""The parts of README.md that commands make, each between two marks; for the other scripts here to use."""
+"""Generated sections of the READMEs, each between two marks; used by the other scripts here."""
 
 from __future__ import annotations
 

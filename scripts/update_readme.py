@@ -1,9 +1,10 @@
 #!/usr/bin/env python
-"""Put what README.md says of configurations and baselines in again, from the code and the recorded results.
+"""Renew the tables of configurations and baselines in the READMEs, from the code and the recorded results.
 
     .venv/bin/python scripts/update_readme.py          # tables, and dataset_card/figures/baselines.png
 
-The tables of speed come from `scripts/benchmark.py --update-readme`, which measures them.
+The tables of speed come from `scripts/benchmark.py --update-readme`, which measures them; those of the studies from
+`scripts/update_studies.py`.
 """
 
 from __future__ import annotations
@@ -19,13 +20,18 @@ from mnist1d_hf.data import describe
 from mnist1d_hf.training import tables
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "mnist1d_hf"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    for name, table in (("baselines", tables.markdown()), ("configurations", describe.markdown())):
-        put_section(f"<!-- {name}: made by scripts/update_readme.py -->", "<!-- end -->", table)
+    for name, table, readme in (
+        ("baselines", tables.short_markdown(), ROOT / "README.md"),
+        ("baselines", tables.markdown(), PACKAGE / "training" / "README.md"),
+        ("configurations", describe.markdown(), PACKAGE / "data" / "README.md"),
+    ):
+        put_section(f"<!-- {name}: made by scripts/update_readme.py -->", "<!-- end -->", table, readme)
     plots.save(plots.plot_baselines(tables.accuracies()), ROOT / "dataset_card" / "figures" / "baselines.png")
 
 

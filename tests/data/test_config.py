@@ -29,7 +29,7 @@ def test_defaults_are_those_of_the_original():
         ({"num_samples": 0}, ValueError, "num_samples: expected an integer of at least 1, found 0"),
         ({"num_samples": 5000.0}, TypeError, "num_samples: expected an integer"),
         ({"num_samples": True}, TypeError, "num_samples: expected an integer"),
-        ({"train_split": 0}, ValueError, "train_split: expected a share between 0 and 1, found 0"),
+        ({"train_split": 0}, ValueError, "train_split: expected a fraction between 0 and 1, found 0"),
         ({"train_split": 1}, ValueError, "train_split"),
         ({"train_split": float("nan")}, ValueError, "train_split"),
         ({"train_split": "0.8"}, TypeError, "train_split"),

@@ -7,11 +7,12 @@ import functools
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
-from torch import nn
 
 from mnist1d_hf import GeneratorConfig, make_dataset, sample
+
+torch = pytest.importorskip("torch", reason="needs the extra torch")
+nn = torch.nn
 
 TRAIN, TEST = 160_000, 100_000  # samples of each source
 FALSE_ALARM = 1e-4
