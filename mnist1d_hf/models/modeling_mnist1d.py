@@ -443,6 +443,64 @@ class ResNet(Network):
         return x.mean(-1) if self.pooling == "mean" else x.amax(-1)
 
 
+class Transformer(Network):
+    """An encoder over patches of the signal: one block for each of `widths`, all equal, and the mean over the patches.
+
+    `kernel_sizes`, `strides` and `paddings` have one value each: points of a patch, points from one patch to the next,
+    zeros at both ends. Positions are learned. Normalisation comes before attention and dense layers (pre-norm), and
+    dropout after each. Vaswani et al. 2017 (arXiv 1706.03762), Xiong et al. 2020 (arXiv 2002.04745).
+    """
+
+    name = "transformer"
+    kind = "transformer encoder"
+    default_widths = [32, 32]
+    normalizations = ("layer",)
+    fields = {
+        "widths": "widths of the blocks",
+        "kernel_sizes": "points of a patch",
+        "strides": "points from one patch to the next",
+        "paddings": "zeros at both ends",
+        **_LAYER_FIELDS,
+    }
+    channel_axis = -2
+    heads = 4  # of attention, in each block
+
+    @classmethod
+    def defaults(cls, stages: int) -> dict[str, Any]:  # noqa: ARG003
+        return {"kernel_sizes": [5], "strides": [1], "paddings": [2]}
+
+    @classmethod
+    def check(cls, config: Mnist1dConfig) -> None:
+        super().check(config)
+        widths, length = config.widths or [], config.sequence_length
+        if len(set(widths)) > 1 or widths[0] % cls.heads:
+            raise ValueError(f"widths: expected one multiple of {cls.heads} for all blocks, found {widths}")
+        for field in ("kernel_sizes", "strides", "paddings"):
+            if len(getattr(config, field)) != 1:
+                raise ValueError(f"{field}: expected one number for transformer, found {getattr(config, field)}")
+        patches, unread = cls._patches(config)
+        if patches < 1:
+            raise ValueError(f"sequence_length: {length} points are too few for one patch")
+        if unread > 0:
+            raise ValueError(f"strides: the last {unread} of {length} points are in no patch")
+
+    @staticmethod
+    def _patches(config: Mnist1dConfig) -> tuple[int, int]:
+        """The number of patches, and how many points at the end are in none of them."""
+        ((kernel, stride, padding),) = _by_stage(config, "kernel_sizes", "strides", "paddings")
+        count, rest = divmod(config.sequence_length + 2 * padding - kernel, stride)
+        return count + 1, rest - padding
+
+    @classmethod
+    def build(cls, config: Mnist1dConfig) -> tuple[list[nn.Module], int]:
+        widths = config.widths or []
+        blocks = [EncoderBlock(config, width, cls.heads) for width in widths]
+        return [Patches(config, widths[0], cls._patches(config)[0]), *blocks, nn.LayerNorm(widths[0])], widths[0]
+
+    def features(self, x: Tensor) -> Tensor:
+        return x.mean(-2)
+
+
 def _by_stage(config: Mnist1dConfig, *fields: str) -> list[tuple[int, ...]]:
     """The values of these fields of the configuration, stage by stage."""
     return list(zip(*(getattr(config, field) for field in fields), strict=True))
@@ -532,6 +590,47 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.activation(self.normalization(x)))
+
+
+class Patches(nn.Module):
+    """Signals (..., 1, length) as (..., patches, width): a linear map of each patch, and its learned position."""
+
+    def __init__(self, config: Mnist1dConfig, width: int, patches: int) -> None:
+        super().__init__()
+        ((kernel, stride, padding),) = _by_stage(config, "kernel_sizes", "strides", "paddings")
+        self.convolution = nn.Conv1d(1, width, kernel, stride, padding)
+        self.position = nn.Parameter(0.02 * torch.randn(patches, width))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.convolution(x).transpose(-1, -2) + self.position)
+
+
+class EncoderBlock(nn.Module):
+    """Self-attention, then two dense layers; each normalises what it is given, and adds to it."""
+
+    def __init__(self, config: Mnist1dConfig, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.normalization1 = _normalization(config, width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.attended = nn.Linear(width, width)
+        self.normalization2 = _normalization(config, width)
+        self.hidden = nn.Linear(width, 2 * width)
+        self.activation = ACTIVATIONS[config.activation]()
+        self.out = nn.Linear(2 * width, width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.dropout(self.attention(self.normalization1(x)))
+        return x + self.dropout(self.out(self.activation(self.hidden(self.normalization2(x)))))
+
+    def attention(self, x: Tensor) -> Tensor:
+        """(..., patches, width) in and out; in between each head has (..., heads, patches, width / heads)."""
+        query, key, value = self.query_key_value(x).unflatten(-1, (3, self.heads, -1)).transpose(-4, -2).unbind(-3)
+        # Not scaled_dot_product_attention: torch.vmap has no rule for it, and with so few patches it is no faster.
+        scores = query @ key.transpose(-1, -2) * key.shape[-1] ** -0.5
+        return self.attended((scores.softmax(-1) @ value).transpose(-3, -2).flatten(-2))
 
 
 def _bias(config: Mnist1dConfig) -> bool:

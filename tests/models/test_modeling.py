@@ -30,6 +30,14 @@ OPTIONS = [
     {"architecture": "gru", "widths": [4, 4], "bidirectional": False, "sequence_length": 11},
     {"architecture": "resnet", "widths": [4, 8], "dilations": [1, 3], "padding_mode": "circular", "pooling": "flatten"},
     {"architecture": "resnet", "widths": [4], "normalization": "none", "pooling": "max", "kernel_sizes": [3, 5]},
+    {
+        "architecture": "transformer",
+        "widths": [8],
+        "kernel_sizes": [4],
+        "strides": [4],
+        "paddings": [0],
+        "dropout": 0.1,
+    },
 ]
 
 
@@ -145,6 +153,21 @@ def test_one_class_adds_an_architecture(x, tmp_path):
             Mnist1dConfig(architecture="sums", widths=[3])
     finally:
         del ARCHITECTURES["sums"]
+
+
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "gru"])  # torch's has no vmap
+def test_several_at_once(architecture):
+    """Under torch.vmap many members are trained as one; each gives what it gives alone."""
+    networks = [model_of(seed, architecture=architecture).network for seed in range(2)]
+    x = torch.randn(2, 3, 40, generator=torch.Generator().manual_seed(1))
+    values, buffers = torch.func.stack_module_state(networks)
+
+    def call(values, buffers, x):
+        return torch.func.functional_call(networks[0], (values, buffers), (x,))
+
+    logits = torch.vmap(call)(values, buffers, x)
+    for network, signals, found in zip(networks, x, logits, strict=True):
+        torch.testing.assert_close(found, network(signals), atol=1e-5, rtol=1e-5)
 
 
 def test_words_for_the_card():
