@@ -135,11 +135,15 @@ def plot_pca(config: GeneratorConfig | None = None) -> Figure:
     for digit in range(10):
         points = projected[data["y"] == digit]
         left.scatter(points[:, 0], points[:, 1], s=5, alpha=0.5, color=_COLORS[digit], linewidths=0, label=str(digit))
-    left.set(xlabel=f"first ({100 * fractions[0]:.0f} % of the variance)", ylabel=f"second ({100 * fractions[1]:.0f} %)")
+    left.set(
+        xlabel=f"first ({100 * fractions[0]:.0f} % of the variance)", ylabel=f"second ({100 * fractions[1]:.0f} %)"
+    )
     left.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2.5)
     count = np.arange(1, len(fractions) + 1)
     right.plot(count, 100 * np.cumsum(fractions), color="0.3", **_STYLE)
-    right.set(xlabel="components", ylabel="variance explained by all of them, %", ylim=(0, 103), xlim=(0, len(fractions)))
+    right.set(
+        xlabel="components", ylabel="variance explained by all of them, %", ylim=(0, 103), xlim=(0, len(fractions))
+    )
     right.set_xticks(range(0, len(fractions) + 1, 10))
     right.set_yticks(range(0, 101, 20))
     right.grid(color="0.9")

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Measure this package beside its peers, in one run, and print ratios.
+"""Measure this package and its peers in one run, and print ratios.
 
     .venv/bin/python scripts/benchmark.py                  # after scripts/test, which installs the peer `mnist1d`
-    .venv/bin/python scripts/benchmark.py --update-readme  # and put the tables into README.md
+    .venv/bin/python scripts/benchmark.py --update-readme  # and put the tables into scripts/README.md
 
-Every pair is timed in turn (ours, theirs, ours, theirs, ...), after one run of each that is not counted; a ratio is
-the median over the pairs. Times are medians. Loading is timed in a new process each time.
+What is compared is timed in turn (ours, theirs, ours, theirs, ...), after one run of each that is not counted; a ratio
+is the median over the pairs. Times are medians. Loading is timed in a new process each time.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import benchmark_training
 import numpy as np
-import population_speed
 import torch.utils.data
 from readme import put_section
 from rich.console import Console
@@ -63,13 +63,13 @@ CASES: list[dict[str, object]] = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5, help="counted pairs for each row (default 5)")
-    parser.add_argument("--update-readme", action="store_true", help="put the tables into README.md")
+    parser.add_argument("--update-readme", action="store_true", help="put the tables into scripts/README.md")
     options = parser.parse_args()
-    tables = (generator_table, stream_table, loading_table, build_table, population_table)
+    tables = (generator_table, stream_table, loading_table, build_table, training_table)
     text = "\n\n".join([machine(), *(table(options.pairs) for table in tables)])
     print(text)
     if options.update_readme:
-        put_section(START, END, text)
+        put_section(START, END, text, readme=Path(__file__).with_name("README.md"))
 
 
 def machine() -> str:
@@ -94,7 +94,7 @@ def generator_table(pairs: int) -> str:
         args = get_dataset_args()
         for key, value in dataclasses.asdict(config).items():
             setattr(args, key, value)
-        ours, theirs = paired(lambda c=config: mnist1d_hf.make_dataset(c), lambda a=args: original(a), pairs)
+        ours, theirs = in_turn(pairs, lambda c=config: mnist1d_hf.make_dataset(c), lambda a=args: original(a))
         ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
         normals = seconds(lambda c=config: legacy_normals(c), pairs)
         limit = statistics.median(theirs) / normals
@@ -114,11 +114,11 @@ def progress(items: Sequence[T], name: str) -> Iterable[T]:
     return track(items, name, console=Console(stderr=True), transient=True)
 
 
-def paired(ours: Callable[[], object], theirs: Callable[[], object], pairs: int) -> tuple[list[float], list[float]]:
-    """Seconds of both, in turn, after one run of each that does not count."""
-    times: tuple[list[float], list[float]] = ([], [])
+def in_turn(pairs: int, *functions: Callable[[], object]) -> list[list[float]]:
+    """Seconds of each function, called in turn, after one call of each that does not count."""
+    times: list[list[float]] = [[] for _ in functions]
     for round_number in range(pairs + 1):
-        for function, kept in zip((ours, theirs), times, strict=True):
+        for function, kept in zip(functions, times, strict=True):
             started = time.perf_counter()
             function()
             if round_number:
@@ -167,7 +167,7 @@ def stream_table(pairs: int) -> str:
         )
         rows = []
         for name, function, made, other_name, other, other_made in progress(cases, "stream"):
-            ours, theirs = paired(function, other, pairs)
+            ours, theirs = in_turn(pairs, function, other)
             ratio = statistics.median(made / a * b / other_made for a, b in zip(ours, theirs, strict=True))
             speeds = f"{made / statistics.median(ours):,.0f}", f"{other_made / statistics.median(theirs):,.0f}"
             rows.append(
@@ -198,11 +198,11 @@ def build_table(pairs: int) -> str:  # noqa: ARG001
     return markdown_table(columns, rows)
 
 
-def population_table(pairs: int) -> str:
-    """Training of many seeds beside a plain loop over them."""
-    rows = [population_speed.rows(network, pairs) for network in progress(population_speed.NETWORKS, "populations")]
-    columns = ("training", "member-steps/s", "plain PyTorch loop: steps/s", "ratio", "of single pairs")
-    return markdown_table(columns, rows)
+def training_table(pairs: int) -> str:
+    """Training of ten seeds side by side: stacked layers, `torch.func.vmap` and a plain loop."""
+    names = progress(list(benchmark_training.STEPS), "training")
+    rows = [benchmark_training.row(name, pairs, in_turn) for name in names]
+    return markdown_table(benchmark_training.COLUMNS, rows)
 
 
 def peak_of_tree(command: list[str]) -> float:
@@ -226,7 +226,7 @@ def children(process: int) -> list[int]:
 
 def seconds(function: Callable[[], object], runs: int) -> float:
     """Median seconds of a call."""
-    return statistics.median(paired(function, lambda: None, runs)[0])
+    return statistics.median(in_turn(runs, function)[0])
 
 
 def legacy_normals(config: mnist1d_hf.GeneratorConfig) -> None:

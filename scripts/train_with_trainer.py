@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Train the paper's CNN with the transformers.Trainer on the endless stream; evaluate it on the paper's test split.
 
-    .venv/bin/python scripts/train_with_trainer.py --max-steps 2000
-    .venv/bin/torchrun --nproc_per_node 2 scripts/train_with_trainer.py --max-steps 1000    # ranks share the stream
+.venv/bin/python scripts/train_with_trainer.py --max-steps 2000
+.venv/bin/torchrun --nproc_per_node 2 scripts/train_with_trainer.py --max-steps 1000    # ranks share the stream
 """
 
 from __future__ import annotations

@@ -74,7 +74,8 @@ def evaluate(
     ] = None,
     fresh: Annotated[int, typer.Option(help="Fresh samples of the stream; 0 for none.")] = 100_000,
     figure: Annotated[
-        Path | None, typer.Option("--figure", help="Write the confusion matrices to this PNG or SVG.", show_default=False)
+        Path | None,
+        typer.Option("--figure", help="Write the confusion matrices to this PNG or SVG.", show_default=False),
     ] = None,
 ) -> None:
     """Accuracy with its 95 % interval, recall and precision, on the paper's test split and on fresh samples."""

@@ -2,8 +2,8 @@
 
 The paper's four follow its protocol: Adam at 1e-2, no weight decay, batches of 100 in the stored order, 6,000 steps on
 all 4,000 samples, read at the final step, with the test accuracy watched every 250 steps (Greydanus & Kobak 2024,
-arXiv 2011.14439, and its notebooks). All others but `ceiling` hold out a tenth of the training split. They keep the step
-that is best on it; or the last step, where the learning rate ends at zero and each batch has new signals.
+arXiv 2011.14439, and its notebooks). All others but `ceiling` hold out a tenth of the training split. They keep
+the step that is best on it; or the last step, where the learning rate ends at zero and each batch has new signals.
 """
 
 from __future__ import annotations

@@ -54,9 +54,7 @@ def test_it_learns_and_says_how_well(script, monkeypatch, capsys):
     assert samples == "25,600"
 
 
-@pytest.mark.parametrize(
-    "unshared", [False, pytest.param(True, marks=pytest.mark.long)], ids=["shared", "unshared"]
-)
+@pytest.mark.parametrize("unshared", [False, pytest.param(True, marks=pytest.mark.long)], ids=["shared", "unshared"])
 def test_two_ranks_see_each_row_once(repository, tmp_path, unshared):
     """Counted: 12 steps of 128 rows on each of two ranks are the samples 0 .. 3071 of the stream, each once, half on
     each rank. Without the sharing the same count finds every row twice: the test is able to fail."""
