@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist1d_hf.errors import InvalidValueError, OutputError, did_you_mean, require
+from mnist1d_hf.errors import InvalidValueError, did_you_mean, require
 
 require("matplotlib")
 
@@ -21,6 +21,7 @@ from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.generator import make_dataset
 from mnist1d_hf.data.stages import transformation_stages
 from mnist1d_hf.data.templates import get_templates
+from mnist1d_hf.files import write_errors, write_file
 
 _COLORS = [f"C{number}" for number in range(10)]
 _STYLE: dict[str, Any] = {"linewidth": 1.4, "solid_joinstyle": "round"}
@@ -217,26 +218,19 @@ def kind_of(path: str | os.PathLike[str]) -> str:
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure as PNG or SVG, whole or not at all.
+    """Write a figure as PNG or SVG.
 
     Raises:
         InvalidValueError: another ending.
         OutputError: (an `OSError`) the file cannot be written.
     """
     path, kind = Path(path).expanduser(), kind_of(path)
-    draft = path.with_name(f".{path.name}.incomplete-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # No date and no random identifiers inside: the same data give the same file.
-        with matplotlib.rc_context({"svg.hashsalt": "mnist1d"}):
-            figure.savefig(draft, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
-        os.replace(draft, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-    return path
+    data = io.BytesIO()
+    # No date and no random identifiers inside: the same data give the same file.
+    with matplotlib.rc_context({"svg.hashsalt": "mnist1d"}):
+        figure.savefig(data, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
+    with write_errors(path):
+        return write_file(path, data.getvalue())
 
 
 def _grid(rows: int, columns: int, title: str, width: float = 10, height: float | None = None) -> tuple[Figure, Any]:

@@ -23,8 +23,7 @@ from mnist1d_hf import plots
 from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.studies import recorded
 from mnist1d_hf.studies.catalog import STUDIES, find_study
-from mnist1d_hf.studies.output import FIGURE
-from mnist1d_hf.studies.run import Job
+from mnist1d_hf.studies.run import FIGURE, TABLE, Job
 
 BEGIN = "<!-- studies: made by scripts/update_studies.py -->"
 END = "<!-- end of studies -->"
@@ -67,7 +66,7 @@ def renew(name: str) -> None:
     kept, study = recorded.recorded(name), find_study(name)
     if kept is not None:
         table = kept.table()
-        kept.finish(table, study.claims(table), kept.cost())
+        kept.finish(kept.store.read(TABLE), study.claims(table), kept.cost())
         plots.save(study.figure(table), kept.folder / FIGURE)
         print(f"{name}: {kept.verdict()['headline']}", flush=True)
 

@@ -83,9 +83,9 @@ def _run(chosen: Any, settings: Any, folder: str, num_proc: int | None, device: 
 
 def _verdict(chosen: Any, folder: str | None) -> None:
     """Recompute the verdict from a table, and compare it with the one that is kept."""
-    from mnist1d_hf.studies.output import TABLE, Output
-    from mnist1d_hf.studies.output import verdict as as_kept
     from mnist1d_hf.studies.recorded import recorded
+    from mnist1d_hf.studies.run import TABLE, Output
+    from mnist1d_hf.studies.run import verdict as as_kept
 
     kept = recorded(chosen.name) if folder is None else Output(folder)
     if kept is None:

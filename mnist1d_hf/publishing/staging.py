@@ -14,8 +14,8 @@ from mnist1d_hf.data.generator import Generated, generate
 from mnist1d_hf.errors import OutputError
 from mnist1d_hf.export.folder import sums_text
 from mnist1d_hf.export.plan import ShardPlan, make_shard
-from mnist1d_hf.files import Store
 from mnist1d_hf.export.whole import write_splits
+from mnist1d_hf.files import Store
 from mnist1d_hf.publishing import model_text
 from mnist1d_hf.publishing.cards import dataset_card, model_card, yaml_text
 from mnist1d_hf.publishing.croissant import croissant

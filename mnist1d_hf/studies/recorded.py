@@ -12,7 +12,7 @@ from typing import Any
 from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.studies.catalog import all_studies
 from mnist1d_hf.studies.claims import NOT_REPRODUCED, UNDECIDED, Claim
-from mnist1d_hf.studies.output import COST, FIGURE, MANIFEST, TABLE, VERDICT, Output
+from mnist1d_hf.studies.run import COST, FIGURE, MANIFEST, TABLE, VERDICT, Output
 from mnist1d_hf.studies.settings import Settings
 from mnist1d_hf.studies.study import Study, Unit
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from mnist1d_hf.data.checksums import measure
 from mnist1d_hf.data.schema import VERSION
-from mnist1d_hf.errors import OutputError
+from mnist1d_hf.files import write_errors, write_file
 from mnist1d_hf.models.catalog import RESULTS
 from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
 from mnist1d_hf.training.population import Arrays, Member, network_config
@@ -38,18 +37,16 @@ def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> 
     number = released(run)
     model = Mnist1dForSequenceClassification(network_config(run.recipe.network))
     model.load_state_dict(run.states[number])
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as draft:
-            model.save_pretrained(draft)
-            shutil.copyfile(Path(draft) / "model.safetensors", place / "model.safetensors")
-            config = json.loads((Path(draft) / "config.json").read_text(encoding="utf-8"))
-        config.pop("auto_map", None)  # the code is in the package, not beside every baseline
-        (place / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        text = to_text(results(run, arrays, model.num_parameters()))
-        (place / RESULTS).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{place}: cannot be written: {error.strerror or error}") from error
+    with tempfile.TemporaryDirectory() as draft:
+        model.save_pretrained(draft)
+        weights = (Path(draft) / "model.safetensors").read_bytes()
+        config = json.loads((Path(draft) / "config.json").read_text(encoding="utf-8"))
+    config.pop("auto_map", None)  # the code is in the package, not beside every baseline
+    text = to_text(results(run, arrays, model.num_parameters()))
+    with write_errors(place):
+        write_file(place / "model.safetensors", weights)
+        write_file(place / "config.json", f"{json.dumps(config, indent=2)}\n".encode())
+        write_file(place / RESULTS, f"{text}\n".encode())
     return place
 
 

@@ -1,4 +1,4 @@
-"""Runs of a recipe over many seeds: in groups, over processes, kept on disk, continued after a stop."""
+"""Training the seeds of a recipe: in groups, in processes, kept in a run folder, continued after a stop."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from mnist1d_hf.data.config import check_integer
-from mnist1d_hf.errors import InvalidValueError, OutputError
-from mnist1d_hf.processes import run_counted
+from mnist1d_hf.errors import InvalidValueError
+from mnist1d_hf.processes import Report
+from mnist1d_hf.runs import RunFolder, Unit, in_processes, in_this_process
 from mnist1d_hf.training.population import Arrays, Member, Population
 from mnist1d_hf.training.recipe import Recipe
 
 GROUP = 10  # members trained as one network: more do not fit into a processor's caches
 _SECONDS = 30  # between two checkpoints of a group
-_PLAN = "run.json"
+_CHECKPOINT = ".checkpoint"
+_FORMAT = 2  # of the files in the folder
+
+Tensors = dict[str, Tensor]
 
 
 @dataclasses.dataclass
 class Run:
-    """A finished run: each seed's result and its weights, in the order of the seeds."""
+    """A finished run: each seed's result and its weights (a state dict), in the order of the seeds."""
 
     recipe: Recipe
     members: list[Member]
-    states: list[dict[str, Tensor]]
+    states: list[Tensors]
 
 
 def train(
@@ -57,31 +58,34 @@ def train(
         device: "cpu", "cuda", ...; by default a GPU if there is one.
         progress: called with the number of member-steps just done.
 
+    Returns:
+        The results and weights of all seeds.
+
     Raises:
         InvalidValueError: a seed twice or out of range, or no seeds.
-        OutputError: the folder holds another run, or cannot be written.
+        OutputError: the folder belongs to another run, another process is at work in it, it cannot be written, or a
+            file in it is damaged.
     """
     checked = check_seeds(seeds)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    place = Path(folder)
-    _claim(place, recipe, checked)
-    groups = [checked[start : start + GROUP] for start in range(0, len(checked), GROUP)]
     workers = check_integer("num_proc", num_proc, 1) if num_proc is not None else (os.cpu_count() or 1)
-    if device != "cpu":
-        workers = 1
-    todo = [group for group in groups if not _result_path(place, group).exists()]
+    place = RunFolder(folder, "run.json")
     report = progress or (lambda _: None)
-    report(recipe.steps * (len(checked) - sum(map(len, todo))))
-    if todo and device != "cpu":
-        for group in todo:
-            _train_group(recipe, group, arrays, place, device, report)
-    elif todo:
-        _in_processes(recipe, todo, arrays, place, min(workers, len(todo)), report)
-    members, states = [], []
-    for group in groups:
-        some, weights = _read_result(place, group)
-        members += some
-        states += weights
+    groups = [checked[start : start + GROUP] for start in range(0, len(checked), GROUP)]
+    units = [
+        Unit(_key(group), _train_group, (place, recipe, group, arrays, device), recipe.steps * len(group))
+        for group in groups
+    ]
+    settings = {"recipe": recipe.to_dict(), "seeds": checked, "group": GROUP, "format": _FORMAT}
+    with place.claimed(settings):
+        todo = place.left(units)
+        report(sum(unit.work for unit in units) - sum(unit.work for unit in todo))
+        place.do(todo, in_processes(workers) if device == "cpu" else in_this_process, report)
+        for unit in todo:
+            place.remove(unit.key + _CHECKPOINT)
+        results = [_from_result(place.get(_key(group)), group) for group in groups]
+    members = [member for some, _ in results for member in some]
+    states = [state for _, some in results for state in some]
     return Run(recipe, members, states)
 
 
@@ -96,101 +100,51 @@ def check_seeds(seeds: Sequence[int]) -> list[int]:
     return checked
 
 
-def _claim(place: Path, recipe: Recipe, seeds: list[int]) -> None:
-    """Make the folder this run's, or find that it is."""
-    plan = {"recipe": recipe.to_dict(), "seeds": seeds, "group": GROUP}
-    text = json.dumps(plan, indent=2, default=str)
-    path = place / _PLAN
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            if path.read_text(encoding="utf-8") != text:
-                raise OutputError(f"{place}: belongs to a run of other seeds or another recipe; choose another folder")
-        elif any(place.iterdir()):
-            raise OutputError(f"{place}: holds other files; choose another folder")
-        else:
-            _write(path, text.encode())
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"{place}: cannot be written: {error.strerror or error}") from error
-
-
-def _in_processes(
-    recipe: Recipe,
-    groups: list[list[int]],
-    arrays: Arrays,
-    place: Path,
-    workers: int,
-    report: Callable[[int], object],
-) -> None:
-    tasks = [(recipe, group, arrays, place, "cpu") for group in groups]
-    try:
-        run_counted(_train_group, tasks, workers, report)
-    except BrokenProcessPool:
-        raise OutputError(f"{place}: a process ended suddenly (out of memory?); the same command goes on") from None
+def _key(group: list[int]) -> str:
+    return f"group-{group[0]}"
 
 
 def _train_group(
-    recipe: Recipe, group: list[int], arrays: Arrays, place: Path, device: str, report: Callable[[int], object]
-) -> None:
+    folder: RunFolder, recipe: Recipe, group: list[int], arrays: Arrays, device: str, report: Report
+) -> bytes:
+    """Train some seeds together, from their last checkpoint on. Returns their results and weights."""
     population = Population(recipe, group, arrays, device)
-    checkpoint = place / f"group-{group[0]}.checkpoint"
-    if checkpoint.exists():
-        population.load_state(*_read(checkpoint))
+    checkpoint = _key(group) + _CHECKPOINT
+    if folder.has(checkpoint):
+        population.load_state(*_from_bytes(folder.get(checkpoint)))
         report(population.step * len(group))
     saved = time.monotonic()
     while population.step < recipe.steps:
         population.run(until=population.step + 20, progress=report)
         if time.monotonic() - saved > _SECONDS:
-            _save(checkpoint, *population.state())
+            folder.put(checkpoint, _to_bytes(*population.state()))
             saved = time.monotonic()
     members, states = population.finish()
     tensors = {
         f"{seed}.{name}": values for seed, state in zip(group, states, strict=True) for name, values in state.items()
     }
-    _save(_result_path(place, group), tensors, {"members": [dataclasses.asdict(member) for member in members]})
-    checkpoint.unlink(missing_ok=True)
+    return _to_bytes(tensors, {"members": [dataclasses.asdict(member) for member in members]})
 
 
-def _result_path(place: Path, group: list[int]) -> Path:
-    return place / f"group-{group[0]}.safetensors"
-
-
-def _read_result(place: Path, group: list[int]) -> tuple[list[Member], list[dict[str, Tensor]]]:
-    tensors, meta = _read(_result_path(place, group))
+def _from_result(data: bytes, group: list[int]) -> tuple[list[Member], list[Tensors]]:
+    tensors, values = _from_bytes(data)
     members = [
-        Member(**{**values, "history": [(step, accuracy) for step, accuracy in values["history"]]})
-        for values in meta["members"]
+        Member(**{**found, "history": [(step, accuracy) for step, accuracy in found["history"]]})
+        for found in values["members"]
     ]
-    states: list[dict[str, Tensor]] = [{} for _ in group]
-    for name, values in tensors.items():
+    states: list[Tensors] = [{} for _ in group]
+    for name, tensor in tensors.items():
         seed, _, key = name.partition(".")
-        states[group.index(int(seed))][key] = values
+        states[group.index(int(seed))][key] = tensor
     return members, states
 
 
-def _save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    whole = {name: values.contiguous() for name, values in tensors.items()}
-    try:
-        _write(path, safetensors.torch.save(whole, {"json": json.dumps(meta)}))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}; the same command goes on") from error
+def _to_bytes(tensors: Tensors, values: dict[str, Any]) -> bytes:
+    """A line of JSON, then a safetensors file."""
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return json.dumps(values).encode() + b"\n" + safetensors.torch.save(whole)
 
 
-def _write(path: Path, data: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(data)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["json"])
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise OutputError(f"{path}: damaged ({error}); remove it, and the same command makes it again") from None
+def _from_bytes(data: bytes) -> tuple[Tensors, dict[str, Any]]:
+    values, _, tensors = data.partition(b"\n")
+    return safetensors.torch.load(tensors), json.loads(values)

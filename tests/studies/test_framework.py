@@ -15,8 +15,7 @@ from mnist1d_hf.studies.table import Table
 from mnist1d_hf.studies import recorded
 from mnist1d_hf.studies.catalog import STUDIES, find_study
 from mnist1d_hf.studies.claims import compare, headline
-from mnist1d_hf.studies.output import Output
-from mnist1d_hf.studies.run import Job, checked_units
+from mnist1d_hf.studies.run import Job, Output, checked_units
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Study, Unit
 
