@@ -126,7 +126,7 @@ def test_damaged_folders_end_in_one_line(call, file, change, message, tmp_path):
 def test_another_run_in_the_folder_is_not_overwritten(call, tmp_path):
     assert call("train", "logistic", "--output", tmp_path / "a").returncode == 0
     before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
-    refused(call("train", "logistic", "--seeds", "7", "--output", tmp_path / "a"), "belongs to a run of other seeds")
+    refused(call("train", "logistic", "--seeds", "7", "--output", tmp_path / "a"), "(seeds is 0 there and 7 here)")
     assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
 
 

@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
 
@@ -127,27 +124,14 @@ def test_processes_give_the_table_of_one(tmp_path):
     assert sum(told) == 30
 
 
-def test_killed_in_the_middle_it_goes_on(tmp_path):
-    """SIGKILL of the command after a unit of a real study; what follows gives the table of an undisturbed run."""
-    command = [sys.executable, "-m", "mnist1d_hf.cli", "study", "pooling", "--quick", "--num-proc", "1"]
-    command += ["--set", "samples=200", "--set", "poolings=stride,max"]
-    with subprocess.Popen([*command, "-o", "a"], cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
-        limit = time.monotonic() + 120
-        while not list((tmp_path / "a" / "units").glob("*.json")):
-            assert process.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert not (tmp_path / "a" / "table.parquet").exists()
-    for folder in ("a", "b"):
-        subprocess.run([*command, "-o", folder], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
-    assert (tmp_path / "a" / "table.parquet").read_bytes() == (tmp_path / "b" / "table.parquet").read_bytes()
-
-
 @pytest.mark.parametrize(
     ("study", "settings", "message"),
     [
-        (dataclasses.replace(TOY, name="other"), TOY.quick, "belongs to the study 'toy'"),
+        (
+            dataclasses.replace(TOY, name="other"),
+            TOY.quick,
+            "(study is toy there and other here)",
+        ),
         (TOY, ToySettings(seeds=4), "belongs to other settings (seeds is 3 there and 4 here)"),
         (TOY, ToySettings(seeds=3, slopes=(1, 2)), "slopes is 1,2,3 there and 1,2 here"),
     ],
@@ -161,70 +145,10 @@ def test_nothing_is_mixed(study, settings, message, tmp_path):
     assert files(tmp_path) == before
 
 
-def test_another_version_is_not_mixed_in(tmp_path):
-    Job(TOY, TOY.quick, tmp_path, num_proc=1).run()
-    manifest = json.loads((tmp_path / "study.json").read_text())
-    (tmp_path / "study.json").write_text(json.dumps({**manifest, "version": "0.0.1"}))
-    with pytest.raises(OSError, match=r"another version of this package \(0\.0\.1 there"):
-        Job(TOY, TOY.quick, tmp_path)
-
-
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
-    (tmp_path / "thesis.tex").touch()
-    with pytest.raises(OSError, match="holds other files; choose another --output"):
-        Job(TOY, TOY.quick, tmp_path)
-    with pytest.raises(OSError, match="expected a folder, found a file"):
-        Job(TOY, TOY.quick, tmp_path / "thesis.tex")
-    assert os.listdir(tmp_path) == ["thesis.tex"]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda data: data[:-5],
-        lambda data: data.replace(b'"seed": 1', b'"seed": 7'),
-        lambda data: data[:0],
-        lambda data: data[65:],
-    ],
-    ids=["short", "changed", "empty", "headless"],
-)
-def test_a_damaged_unit_is_named_and_the_rest_kept(change, tmp_path):
-    whole = Job(TOY, TOY.quick, tmp_path, num_proc=1).run()
-    damaged = tmp_path / "units" / "slope-2.json"
-    damaged.write_bytes(change(damaged.read_bytes()))
-    before = files(tmp_path)
-    with pytest.raises(OSError, match=r"units/slope-2\.json: damaged .*remove it, and the same command makes it again"):
-        Job(TOY, TOY.quick, tmp_path)
-    assert files(tmp_path) == before
-    CALLS.clear()
-    damaged.unlink()
-    assert Job(TOY, TOY.quick, tmp_path, num_proc=1).run().table.rows == whole.table.rows
-    assert CALLS == [2]
-
-
-def test_a_unit_of_other_settings_is_not_taken(tmp_path):
-    """Copied by hand from a run of the same study, it looks whole."""
-    Job(TOY, TOY.quick, tmp_path / "a", num_proc=1).run()
-    Job(TOY, dataclasses.replace(TOY.quick, scale=2.0), tmp_path / "b", num_proc=1).run()
-    unit = tmp_path / "b" / "units" / "slope-2.json"
-    unit.write_bytes((tmp_path / "a" / "units" / "slope-2.json").read_bytes())
-    with pytest.raises(OSError, match=r"units/slope-2\.json: damaged \(it is of another run, with other settings\)"):
-        Job(TOY, dataclasses.replace(TOY.quick, scale=2.0), tmp_path / "b", num_proc=1)
-
-
 def test_a_manifest_without_settings_is_damaged(tmp_path):
-    Job(TOY, TOY.quick, tmp_path, num_proc=1)
-    manifest = json.loads((tmp_path / "study.json").read_text())
-    (tmp_path / "study.json").write_text(json.dumps({**manifest, "settings": 3}))
+    (tmp_path / "study.json").write_text(json.dumps({"study": "toy", "format": 1, "settings": 3}))
     with pytest.raises(OSError, match=r"study\.json: damaged"):
-        Job(TOY, TOY.quick, tmp_path)
-
-
-def test_killed_at_the_very_start_it_goes_on(tmp_path):
-    """What is left then is a draft of study.json."""
-    (tmp_path / ".study.json.0123456789abcdef").touch()
-    Job(TOY, TOY.quick, tmp_path, num_proc=1).run()
-    assert len(Output(tmp_path).table()) == 9
+        Output(tmp_path).manifest()
 
 
 @pytest.mark.parametrize("name", ["table.parquet", "verdict.json", "study.json"])
@@ -242,43 +166,6 @@ def test_a_table_of_another_run_is_not_taken(tmp_path):
     (tmp_path / "a" / "table.parquet").write_bytes((tmp_path / "b" / "table.parquet").read_bytes())
     with pytest.raises(OSError, match=r"its checksum is not that in verdict\.json"):
         Output(tmp_path / "a").table()
-
-
-def test_a_process_that_ends_suddenly_is_reported(tmp_path):
-    dying = dataclasses.replace(
-        TOY, units=lambda settings: [dataclasses.replace(unit, function=_die) for unit in toy_units(settings)]
-    )
-    with pytest.raises(OSError, match="a process ended suddenly"):
-        Job(dying, TOY.quick, tmp_path, num_proc=2).run()
-
-
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-def test_interrupted_it_does_not_wait_for_its_processes(kind, tmp_path):
-    """Ctrl-C and SIGTERM: units of ten minutes are given up."""
-    slow = dataclasses.replace(
-        TOY, units=lambda settings: [dataclasses.replace(unit, function=_sleep) for unit in toy_units(settings)]
-    )
-    told = []
-
-    def stop(amount):
-        told.append(amount)
-        if sum(told) >= 1:
-            raise kind
-
-    started = time.monotonic()
-    with pytest.raises(kind):
-        Job(slow, TOY.quick, tmp_path, num_proc=2).run(stop)
-    assert time.monotonic() - started < 300
-    assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
-
-
-def _sleep(context, **_):
-    context.report(1)
-    time.sleep(600)
-
-
-def _die(**_):
-    os._exit(1)
 
 
 def test_keys_are_names_of_files():

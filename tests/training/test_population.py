@@ -1,12 +1,6 @@
 """Populations: each member is what its seed gives alone, and an interrupted run is an uninterrupted one."""
 
 import dataclasses
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from mnist1d_hf import Mnist1dForSequenceClassification
+from mnist1d_hf.runs import in_this_process
 from mnist1d_hf.training import runs
 from mnist1d_hf.training.augmentation import Augmentation
 from mnist1d_hf.training.data import load_arrays
@@ -209,55 +204,55 @@ def test_augmentation_keeps_the_members_apart():
 # Runs
 
 
-def test_a_run_over_processes_is_a_run_in_one(arrays, tmp_path):
+@pytest.fixture
+def in_one(monkeypatch):
+    """Runs take place in this process, with one thread, as in processes of their own."""
+    monkeypatch.setattr(runs, "in_processes", lambda _: in_this_process)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_run_over_processes_is_a_run_in_one(arrays, tmp_path, request):
     chosen = recipe(steps=20)
     reported = []
     first = runs.train(chosen, range(12), arrays, tmp_path / "a", num_proc=2, progress=reported.append)
+    request.getfixturevalue("in_one")
     second = runs.train(chosen, range(12), arrays, tmp_path / "b", num_proc=1)
     assert [member.seed for member in first.members] == list(range(12))
     assert [dataclasses.asdict(m) for m in first.members] == [dataclasses.asdict(m) for m in second.members]
     assert all(torch.equal(a[n], b[n]) for a, b in zip(first.states, second.states, strict=True) for n in a)
     assert sum(reported) == 12 * 20
-    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()}
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").glob("units/group*")}
     again = runs.train(chosen, range(12), arrays, tmp_path / "a")
     assert [dataclasses.asdict(m) for m in again.members] == [dataclasses.asdict(m) for m in first.members]
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()} == stamps
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
-SCRIPT = """
-import sys
-from mnist1d_hf.training import runs
-from mnist1d_hf.training.data import load_arrays
-from mnist1d_hf.training.recipe import Recipe
+@pytest.mark.usefixtures("in_one")
+def test_stopped_after_a_checkpoint_it_goes_on(arrays, tmp_path, monkeypatch):
+    """The run that goes on ends where an undisturbed one ends, bit for bit."""
+    monkeypatch.setattr(runs, "_SECONDS", 0)  # a checkpoint whenever one is possible
+    chosen, told = recipe(steps=100), []
 
-def here(recipe, groups, arrays, place, workers, report):
-    for group in groups:
-        runs._train_group(recipe, group, arrays, place, "cpu", report)
+    def stop(count):
+        told.append(count)
+        if sum(told) >= 2 * 50:
+            raise KeyboardInterrupt
 
-runs._SECONDS = 0  # a checkpoint whenever one is possible
-runs._in_processes = here
-chosen = Recipe(name="test", network={"architecture": "cnn", "widths": (6, 6)}, steps=400)
-runs.train(chosen, [1, 2], load_arrays(), sys.argv[1], device="cpu")
-"""
-
-
-def test_killed_in_the_middle_it_goes_on(tmp_path):
-    """SIGKILL after a checkpoint; the run that goes on ends where an undisturbed one ends, bit for bit."""
-    (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "script.py"]
-    checkpoint, result = tmp_path / "run" / "group-1.checkpoint", tmp_path / "run" / "group-1.safetensors"
-    with subprocess.Popen([*command, "run"], cwd=tmp_path) as process:
-        limit = time.monotonic() + 60
-        while not checkpoint.exists():
-            assert process.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert not result.exists()
-    for folder in ("run", "other"):
-        subprocess.run([*command, folder], cwd=tmp_path, check=True)
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(chosen, [1, 2], arrays, tmp_path / "run", device="cpu", progress=stop)
+    checkpoint = tmp_path / "run" / "units" / "group-1.checkpoint"
+    assert checkpoint.exists()
+    told.clear()
+    again = runs.train(chosen, [1, 2], arrays, tmp_path / "run", device="cpu", progress=told.append)
     assert not checkpoint.exists()
-    assert result.read_bytes() == (tmp_path / "other" / "group-1.safetensors").read_bytes()
+    assert 2 * 40 in told  # what the checkpoint has
+    assert sum(told) == 2 * 100
+    whole = runs.train(chosen, [1, 2], arrays, tmp_path / "whole", device="cpu")
+    assert [dataclasses.asdict(m) for m in again.members] == [dataclasses.asdict(m) for m in whole.members]
+    assert all(torch.equal(a[n], b[n]) for a, b in zip(again.states, whole.states, strict=True) for n in a)
 
 
 @pytest.mark.parametrize(
@@ -275,16 +270,8 @@ def test_bad_seeds_are_refused(seeds, message, arrays, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("in_one")
 def test_a_folder_of_another_run_is_refused(arrays, tmp_path):
-    runs.train(recipe(steps=2), [1], arrays, tmp_path / "run")
-    with pytest.raises(OSError, match="belongs to a run of other seeds or another recipe"):
-        runs.train(recipe(steps=2), [1, 2], arrays, tmp_path / "run")
-    Path(tmp_path / "mine").mkdir()
-    Path(tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(OSError, match="holds other files"):
-        runs.train(recipe(steps=2), [1], arrays, tmp_path / "mine")
-    result = tmp_path / "run" / "group-1.safetensors"
-    result.write_bytes(result.read_bytes()[:100])
-    with pytest.raises(OSError, match="damaged"):
-        runs.train(recipe(steps=2), [1], arrays, tmp_path / "run")
-    assert os.listdir(tmp_path / "mine") == ["thesis.tex"]
+    runs.train(recipe(steps=2), [1], arrays, tmp_path, device="cpu")
+    with pytest.raises(OSError, match=r"belongs to other settings \(steps is 2 there and 3 here\)"):
+        runs.train(recipe(steps=3), [1], arrays, tmp_path)
