@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Run the studies in full, keep their results in the package, and renew the section of README.md that shows them.
+"""Run the studies in full, keep their results in the package, and renew mnist1d_hf/studies/README.md.
 
     .venv/bin/python scripts/update_studies.py               # every study
     .venv/bin/python scripts/update_studies.py pooling       # some
-    .venv/bin/python scripts/update_studies.py --readme-only # verdicts and README.md from the tables that are kept
+    .venv/bin/python scripts/update_studies.py --readme-only # claims, figures and README.md from the recorded tables
 
-An interrupted run goes on where it was: what is finished is kept in --work-dir.
+An interrupted run continues where it was: what is finished is kept in --work-dir.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from mnist1d_hf import plots
 from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.studies import recorded
-from mnist1d_hf.studies.catalog import STUDIES, find_study
+from mnist1d_hf.studies.catalog import all_studies, find_study
 from mnist1d_hf.studies.run import FIGURE, TABLE, Job
 
 BEGIN = "<!-- studies: made by scripts/update_studies.py -->"
@@ -38,12 +38,12 @@ def main() -> None:
     parser.add_argument("--num-proc", type=int, help="processes (default: one for each core)")
     parser.add_argument("--readme-only", action="store_true", help="run nothing")
     options = parser.parse_args()
-    for name in options.names or STUDIES:
+    for name in options.names or all_studies():
         if options.readme_only:
             renew(name)
         else:
             run(name, options.work_dir / name, options.num_proc)
-    put_section(BEGIN, END, recorded.markdown())
+    put_section(BEGIN, END, recorded.markdown(), recorded.RESULTS.parent / "README.md")
 
 
 def run(name: str, folder: Path, num_proc: int | None) -> None:
@@ -59,10 +59,12 @@ def run(name: str, folder: Path, num_proc: int | None) -> None:
     for file in recorded.KEPT:
         shutil.copyfile(folder / file, place / file)
     print(f"{name}: {job.output.verdict()['headline']} ({time.perf_counter() - started:.0f} s)", flush=True)
+    if recorded.full_seconds(study) > 60 * study.minutes:
+        print(f"{name}: took longer than its budget of {study.minutes:g} minutes of one core", flush=True)
 
 
 def renew(name: str) -> None:
-    """Verdict and figure of a recorded run again, from its table."""
+    """Compute claims and figure of a recorded run again, from its table."""
     kept, study = recorded.recorded(name), find_study(name)
     if kept is not None:
         table = kept.table()

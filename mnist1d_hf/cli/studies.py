@@ -1,14 +1,18 @@
-"""`mnist1d-hf study`: arguments and tables. Whatever needs torch is imported when it is used."""
+"""`mnist1d-hf study`: arguments and tables. What needs torch is imported when it is used."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mnist1d_hf.cli.terminal import console, print_table, progress
 from mnist1d_hf.errors import InvalidValueError, OutputError
+
+if TYPE_CHECKING:
+    from mnist1d_hf.studies.settings import Settings
+    from mnist1d_hf.studies.study import Study
 
 STUDY_EXAMPLES = (
     "Examples: mnist1d-hf study --list | mnist1d-hf study pooling --quick | "
@@ -39,7 +43,7 @@ def study(
     ] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the studies: question, cost, settings.")] = False,
 ) -> None:
-    """Run a study, and say what of the literature's claims it reproduces. Interrupted, the same command goes on."""
+    """Run a study, and say which claims of the literature it reproduces. Interrupted, the same command continues."""
     if name is None:
         if quick or output is not None or changes or verdict:
             raise InvalidValueError("study: give the name of one; `mnist1d-hf study --list` lists them")
@@ -56,13 +60,13 @@ def study(
     if verdict:
         if quick or changes or num_proc is not None or device != "cpu":
             raise InvalidValueError("--verdict: goes with --output alone; the table has its settings beside it")
-        _verdict(chosen, output)
+        _recompute(chosen, output)
         return
     settings = (chosen.quick if quick else chosen.full).changed(_assignments(changes or []))
     _run(chosen, settings, output or f"study-{name}{'-quick' if quick else ''}", num_proc, device)
 
 
-def _run(chosen: Any, settings: Any, folder: str, num_proc: int | None, device: str) -> None:
+def _run(chosen: Study[Any], settings: Settings, folder: str, num_proc: int | None, device: str) -> None:
     from mnist1d_hf.studies.recorded import describe_cost
     from mnist1d_hf.studies.run import Job
 
@@ -70,19 +74,19 @@ def _run(chosen: Any, settings: Any, folder: str, num_proc: int | None, device: 
     done = len(job.units) - len(job.todo)
     if job.todo:
         cost = describe_cost(chosen, settings, job.todo, job.workers, device)
-        kept = f"{done} of {len(job.units)} units are there; " if done else f"{len(job.units)} units; "
+        kept = f"{done} of {len(job.units)} units are done; " if done else f"{len(job.units)} units; "
         _say(f"{chosen.name}: {chosen.question}\n{kept}cost: {cost}")
     started = time.perf_counter()
     with progress(chosen.name, job.work) as advance:
         found = job.run(advance)
     _print_claims(chosen, job.output.verdict())
     if settings != chosen.full:
-        _say("Not the settings of the full run: this shows that everything works, not what the claims are worth.")
+        _say("Not the settings of the full run: this shows that everything works, not whether the claims hold.")
     _say(f"{found.folder}: {len(found.table):,} rows, figure and verdict in {time.perf_counter() - started:.1f} s")
 
 
-def _verdict(chosen: Any, folder: str | None) -> None:
-    """Recompute the verdict from a table, and compare it with the one that is kept."""
+def _recompute(chosen: Study[Any], folder: str | None) -> None:
+    """Compute the claims again from a table, and check that they are those that are kept with it."""
     from mnist1d_hf.studies.recorded import recorded
     from mnist1d_hf.studies.run import TABLE, Output
     from mnist1d_hf.studies.run import verdict as as_kept
@@ -101,17 +105,14 @@ def _verdict(chosen: Any, folder: str | None) -> None:
 
 
 def _list() -> None:
-    from mnist1d_hf.studies.catalog import STUDIES, find_study
+    from mnist1d_hf.studies.catalog import all_studies
     from mnist1d_hf.studies.recorded import full_cost
 
-    rows: list[tuple[str, ...]] = []
-    for item in STUDIES:
-        chosen = find_study(item)
-        rows.append((item, chosen.question, full_cost(chosen)))
+    rows = [(study.name, study.question, full_cost(study)) for study in all_studies().values()]
     print_table("Studies", ("study", "question", "full run"), rows)
 
 
-def _describe(chosen: Any) -> None:
+def _describe(chosen: Study[Any]) -> None:
     from mnist1d_hf.studies.recorded import full_cost
 
     _say(f"{chosen.name}: {chosen.question}\nsource: {chosen.source}\nfull run: {full_cost(chosen)}")
@@ -120,7 +121,7 @@ def _describe(chosen: Any) -> None:
     print_table("Settings", ("setting", "full", "--quick"), rows)
 
 
-def _print_claims(chosen: Any, verdict: dict[str, Any]) -> None:
+def _print_claims(chosen: Study[Any], verdict: dict[str, Any]) -> None:
     from mnist1d_hf.studies.recorded import COLUMNS, claim_rows
 
     print_table(chosen.question, COLUMNS, claim_rows(verdict), right=(4,), width=120)

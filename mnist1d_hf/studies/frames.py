@@ -38,10 +38,12 @@ def by_seed(table: pd.DataFrame, column: str, **wanted: Any) -> NDArray[Any]:
         float64 (seeds,).
 
     Raises:
-        ValueError: several rows have the same seed.
+        InvalidValueError: several rows have the same seed.
     """
-    indexed = select(table, **wanted).set_index("seed", verify_integrity=True)
-    return indexed[column].sort_index().to_numpy(dtype=float)
+    rows = select(table, **wanted).sort_values("seed")
+    if not rows["seed"].is_unique:
+        raise InvalidValueError(f"{column}: expected one row for each seed, found {len(rows)} rows")
+    return rows[column].to_numpy(dtype=float)
 
 
 def grid(table: pd.DataFrame, column: str, across: str) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -114,12 +114,13 @@ def _further(claims: list[Claim]) -> list[str]:
         for claim in claims
         if claim.outcome == NOT_REPRODUCED
     ]
-    undecided = [
-        claim.name if claim.n > 1 else f"{claim.name} (one seed: {f'{claim.measured} {claim.unit}'.strip()})"
-        for claim in claims
-        if claim.outcome == UNDECIDED
-    ]
+    undecided = [claim.name + _one_run(claim) for claim in claims if claim.outcome == UNDECIDED]
     return [*lines, f"- Undecided: {'; '.join(undecided)}."] if undecided else lines
+
+
+def _one_run(claim: Claim) -> str:
+    """What a claim about one run measured, in words; there is no interval that could decide it."""
+    return f" (one run: {claim.measured} {claim.unit}".rstrip() + f", claimed {claim.range})" if claim.n == 1 else ""
 
 
 def _duration(seconds: float) -> str:

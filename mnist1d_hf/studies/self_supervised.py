@@ -38,6 +38,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
