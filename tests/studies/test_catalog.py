@@ -4,7 +4,6 @@ import re
 import sys
 
 import pytest
-import torch
 
 from mnist1d_hf import cli, studies
 from mnist1d_hf.studies import recorded
@@ -30,16 +29,6 @@ def test_every_study_says_what_it_is(name):
         assert all(unit.work > 0 for unit in checked_units(study, settings))
 
 
-@pytest.fixture
-def _one_thread():
-    """As in a run: so small a network is slower with more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("_one_thread")
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_kind_of_unit_gives_rows_and_counts_its_work(name):
     """The smallest unit of each function, with the quick settings."""
