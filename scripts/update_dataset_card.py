@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from mnist1d_hf.cli.terminal import run_main
-from mnist1d_hf.publishing.layout import BASELINES, CARD, FIGURES
-from mnist1d_hf.publishing.staging import stage_dataset
+from mnist1d_hf.publishing.repositories import BASELINES, CARD, FIGURES, dataset_repository
+from mnist1d_hf.publishing.staging import stage
 
 TARGET = Path(__file__).resolve().parents[1] / "dataset_card"
 
@@ -18,9 +18,8 @@ TARGET = Path(__file__).resolve().parents[1] / "dataset_card"
 def main() -> None:
     """Stage the dataset, and keep what a reader looks at."""
     with tempfile.TemporaryDirectory() as folder:
-        staged = stage_dataset(
-            Path(folder) / "mnist1d", "NAMESPACE/mnist1d", lambda step: print(step, "...", flush=True)
-        )
+        repository = dataset_repository("NAMESPACE/mnist1d")
+        staged = stage(repository, Path(folder) / "mnist1d", lambda step: print(step, "...", flush=True))
         shutil.rmtree(TARGET / "figures", ignore_errors=True)
         for name in (CARD, BASELINES, *FIGURES):
             (TARGET / name).parent.mkdir(parents=True, exist_ok=True)

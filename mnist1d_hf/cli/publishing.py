@@ -1,8 +1,10 @@
-"""`mnist1d-hf publish`: arguments, plans and addresses. Whatever needs torch is imported when it is used."""
+"""`mnist1d-hf publish`: arguments, plans, what became of each repository. What needs torch is imported when used."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +12,11 @@ import typer
 
 import mnist1d_hf
 from mnist1d_hf.cli.terminal import console, messages, print_table
-from mnist1d_hf.errors import InvalidValueError
+from mnist1d_hf.errors import InvalidValueError, UserError
 
 if TYPE_CHECKING:
-    from mnist1d_hf.publishing.hub import Options, Published
-    from mnist1d_hf.publishing.items import Item
-    from mnist1d_hf.publishing.planning import Plan
+    from mnist1d_hf.publishing.push import Options, Plan, Published
+    from mnist1d_hf.publishing.repositories import Repository
 
 DATASET_EXAMPLES = (
     "Examples: mnist1d-hf publish dataset --dry-run | mnist1d-hf publish dataset --repo-id me/mnist1d | "
@@ -61,12 +62,12 @@ def publish_dataset(
     collection: Collection = None,
     message: Message = None,
     output: Output = None,
-) -> None:
+) -> int:
     """Publish every configuration of the dataset as Parquet with a card."""
-    from mnist1d_hf.publishing import items
+    from mnist1d_hf.publishing.repositories import NOBODY, dataset_repository
 
     options = _options(private, create_pr, revision, tag, no_tag, collection, message)
-    _run([items.dataset_item(repo_id or f"{items.NOBODY}/mnist1d")], options, dry_run, output)
+    return _run([dataset_repository(repo_id or f"{NOBODY}/mnist1d")], options, dry_run, output)
 
 
 @app.command("models", epilog=MODELS_EXAMPLES)
@@ -85,12 +86,12 @@ def publish_models(
     collection: Collection = None,
     message: Message = None,
     output: Output = None,
-) -> None:
+) -> int:
     """Publish baselines, each as NAMESPACE/mnist1d-NAME with weights, code and a card."""
-    from mnist1d_hf.publishing import items
+    from mnist1d_hf.publishing.repositories import NOBODY, model_repositories
 
     options = _options(private, create_pr, revision, tag, no_tag, collection, message)
-    _run(items.model_items(namespace or items.NOBODY, names or [], dataset_id), options, dry_run, output)
+    return _run(model_repositories(namespace or NOBODY, names or [], dataset_id), options, dry_run, output)
 
 
 def _options(
@@ -102,7 +103,7 @@ def _options(
     collection: str | None,
     message: str | None,
 ) -> Options:
-    from mnist1d_hf.publishing.hub import MAIN, Options
+    from mnist1d_hf.publishing.push import MAIN, Options
 
     if tag is not None and no_tag:
         raise InvalidValueError("tag: expected --tag or --no-tag, found both")
@@ -111,44 +112,104 @@ def _options(
     return Options(private, create_pr, revision, tag, collection, message or f"mnist1d_hf {mnist1d_hf.__version__}")
 
 
-def _run(chosen: Sequence[Item], options: Options, dry_run: bool, output: Path | None) -> None:
+def _run(repositories: Sequence[Repository], options: Options, dry_run: bool, output: Path | None) -> int:
+    """Stage and check all repositories, then publish those that are good. One that fails does not stop the others.
+
+    Returns:
+        The exit code: 2 if any failed.
+    """
+    from mnist1d_hf.publishing import push, staging
+    from mnist1d_hf.publishing.retry import find_token
+
+    _quiet()
+    has_token = find_token() is not None
+    if has_token and not dry_run and not repositories[0].has_place:
+        raise InvalidValueError("where to: expected --repo-id (of models: --namespace), found none; or try --dry-run")
+    outcomes = _Outcomes(repositories)
+    with contextlib.ExitStack() as stack:
+        root = output or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mnist1d-hf-")))
+
+        def stage(repository: Repository) -> str:
+            folder = staging.stage(
+                repository, root / repository.name, lambda step: _say(f"{repository.repo_id}: {step}")
+            )
+            _say(f"{repository.repo_id}: checks")
+            staging.check(repository, folder)
+            return "staged"
+
+        def show(repository: Repository) -> str:
+            found, unknown = push.plan(repository, root.absolute() / repository.name, options, _say)
+            _print_plan(repository, found, unknown)
+            return "not published"
+
+        def publish(repository: Repository) -> str:
+            done = push.publish(repository, root.absolute() / repository.name, options, staging.check, _say)
+            _print_published(done, options)
+            return "published" if done.changed else "unchanged"
+
+        outcomes.each(stage)
+        outcomes.each(publish if has_token and not dry_run else show)
+    if dry_run or not has_token:
+        why = "a dry run" if dry_run else "no token; run `hf auth login` or set HF_TOKEN to publish"
+        console.print(f"Nothing was published: {why}.", soft_wrap=True, highlight=False)
+    return outcomes.show()
+
+
+class _Outcomes:
+    """What became of each repository."""
+
+    def __init__(self, repositories: Sequence[Repository]) -> None:
+        self._found = dict.fromkeys(repositories, "")
+        self._failed: set[Repository] = set()
+
+    def each(self, step: Callable[[Repository], str]) -> None:
+        """Do a step for all that have not failed. A failure is told at once; that of an only one ends the command."""
+        for repository in self._found:
+            if repository in self._failed:
+                continue
+            try:
+                self._found[repository] = step(repository)
+            except (UserError, OSError) as error:
+                if len(self._found) == 1:
+                    raise
+                self._failed.add(repository)
+                self._found[repository] = " ".join(str(error).split())
+                _say(f"{repository.repo_id}: FAILED: {self._found[repository]}")
+
+    def show(self) -> int:
+        """A table where there are several; the exit code."""
+        if len(self._found) > 1:
+            rows: list[tuple[str, ...]] = [
+                (repository.repo_id, "FAILED" if repository in self._failed else "", outcome)
+                for repository, outcome in self._found.items()
+            ]
+            print_table("Summary", ("repository", "", "outcome"), rows)
+        return 2 if self._failed else 0
+
+
+def _quiet() -> None:
+    """No progress bars of the libraries."""
     import datasets
     from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    from mnist1d_hf.publishing import items
-    from mnist1d_hf.publishing.remote import find_token
+    from transformers.utils import logging
 
     disable_progress_bars()
     datasets.disable_progress_bars()
-    if any(item.repo_type == "model" for item in chosen):
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-    has_token = find_token() is not None
-    if has_token and not dry_run and chosen[0].repo_id.startswith(f"{items.NOBODY}/"):
-        raise InvalidValueError("where to: expected --repo-id (of models: --namespace), found none; or try --dry-run")
-    with items.staged(chosen, output, _say) as folders:
-        if dry_run or not has_token:
-            for item in chosen:
-                _print_plan(*items.plan_item(item, folders[item.repo_id], options, _say))
-            why = "a dry run" if dry_run else "no token; run `hf auth login` or set HF_TOKEN to publish"
-            console.print(f"Nothing was published: {why}.", soft_wrap=True, highlight=False)
-            return
-        for item in chosen:
-            _print_published(items.publish_item(item, folders[item.repo_id], options, _say), options)
+    logging.disable_progress_bar()
 
 
 def _say(line: str) -> None:
     messages.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _print_plan(plan: Plan, why_not_compared: str | None) -> None:
+def _print_plan(repository: Repository, plan: Plan, unknown: str | None) -> None:
     rows: list[tuple[str, ...]] = [
         (change.kind, change.path, _size(change.before), _size(change.size)) for change in plan.changes
     ]
-    print_table(f"{plan.repo_type} {plan.repo_id}", ("", "file", "there, B", "here, B"), rows, right=(2, 3))
-    if why_not_compared:
-        compared = f"what is there is unknown, so that every file is listed as new ({why_not_compared})"
+    title = f"{repository.repo_type} {repository.repo_id}"
+    print_table(title, ("", "file", "there, B", "here, B"), rows, right=(2, 3))
+    if unknown:
+        compared = f"what is there is unknown, so that every file is listed as new ({unknown})"
     elif plan.parent:
         compared = f"compared with commit {plan.parent[:10]}"
     else:

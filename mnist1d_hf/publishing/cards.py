@@ -1,100 +1,87 @@
-"""Measured data in, the text of a card out. No network, no torch, and no number that is typed by hand."""
+"""Measured facts in, the text of a card out. The sentences and tables stand in `templates/`."""
 
 from __future__ import annotations
 
-import importlib.resources
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import datasets
 import jinja2
+import numpy as np
 import yaml
-from huggingface_hub import CardData
-from huggingface_hub.repocard import REGEX_YAML_BLOCK
+from datasets.utils.metadata import MetadataConfigs
+from huggingface_hub import (
+    CardData,
+    DatasetCardData,
+    EvalResult,
+    EvalResultEntry,
+    ModelCardData,
+    RepoCard,
+    eval_result_entries_to_yaml,
+)
+from numpy.typing import NDArray
 
+from mnist1d_hf.data import describe
+from mnist1d_hf.data.config import GeneratorConfig
+from mnist1d_hf.data.configurations import find_configuration
+from mnist1d_hf.data.schema import CITATION, HOMEPAGE, LICENSE, VERSION, dataset_info
 from mnist1d_hf.errors import InvalidValueError
-from mnist1d_hf.publishing import dataset_text, model_text
 from mnist1d_hf.publishing.facts import DatasetFacts, ModelFacts
-from mnist1d_hf.publishing.layout import CARD
+from mnist1d_hf.publishing.repositories import (
+    CARD,
+    OLDEST_TRANSFORMERS,
+    STREAM_SAMPLES,
+    STREAM_SEED,
+    evaluated_on,
+    model_repo,
+    published_config,
+)
+from mnist1d_hf.training.statistics import wilson_interval
 
+TAGS = ["mnist1d", "mnist-1d", "synthetic", "signals", "1d", "toy-dataset", "education", "arxiv:2011.14439"]
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M")
+_TASK = "signal-classification"
 # Keys that are ours even where a card does not have them: what they say on the Hub is never kept.
 _OURS = ("configs", "dataset_info", "model-index", "citation")
 
 
+# The text of a card
+
+
 def dataset_card(facts: DatasetFacts) -> str:
     """README.md of the dataset's repository."""
-    return _card(dataset_text.metadata(facts), "dataset.md", dataset_text.values(facts))
+    return _card(dataset_metadata(facts), "dataset.md", _dataset_values(facts))
 
 
 def model_card(facts: ModelFacts) -> str:
     """README.md of a baseline's repository."""
-    return _card(model_text.metadata(facts), "model.md", model_text.values(facts))
+    return _card(model_metadata(facts), "model.md", _model_values(facts))
 
 
 def _card(metadata: CardData, template: str, values: dict[str, Any]) -> str:
-    # StrictUndefined: a name that nobody measured is an error, not an empty place in the text.
+    # Not RepoCard.from_template: with StrictUndefined a name without a value is an error, not an empty place.
     environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        loader=jinja2.PackageLoader("mnist1d_hf.publishing"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
     )
-    text = importlib.resources.files("mnist1d_hf.publishing").joinpath("templates", template).read_text("utf-8")
-    return f"---\n{yaml_text(metadata.to_dict())}---\n\n{environment.from_string(text).render(values)}"
-
-
-def yaml_text(values: Any) -> str:
-    """YAML in the order given, texts of several lines as they are.
-
-    >>> print(yaml_text({"b": "one\\ntwo\\n", "a": 1}))
-    b: |
-      one
-      two
-    a: 1
-    <BLANKLINE>
-    """
-    return yaml.dump(values, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=1000)
-
-
-class _Readable(yaml.SafeDumper):
-    """Texts of several lines in literal style, and no anchors for what stands twice."""
-
-    def represent_str(self, data: str) -> yaml.ScalarNode:
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
-
-    def ignore_aliases(self, _: Any) -> bool:
-        return True
-
-
-_Readable.add_representer(str, _Readable.represent_str)
-
-
-def read_card(text: str, where: str = CARD) -> tuple[dict[str, Any], str]:
-    """The metadata and the body of a card; without a YAML block the metadata are empty.
-
-    Raises:
-        InvalidValueError: the YAML does not parse, has a key twice, or is not a mapping.
-
-    >>> read_card("---\\nlicense: mit\\n---\\n# Title\\n")
-    ({'license': 'mit'}, '# Title\\n')
-    """
-    found = REGEX_YAML_BLOCK.search(text.removeprefix("\ufeff"))
-    if found is None:
-        return {}, text
-    try:
-        metadata = yaml.load(found.group(2), Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
-        what = " ".join(str(error).split())
-        raise InvalidValueError(f"{where}: expected YAML at the top, found what does not parse: {what}") from None
-    if not isinstance(metadata or {}, dict):
-        raise InvalidValueError(f"{where}: expected keys and values in the YAML, found {type(metadata).__name__}")
-    return dict(metadata or {}), text.removeprefix("\ufeff")[found.end() :]
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+    environment.filters |= {
+        "commas": lambda number: f"{number:,}",
+        "percent": percent,
+        "interval": interval,
+        "wilson": wilson,
+        "spread": spread,
+        "size": size,
+        "words": words,
+        "seeds": lambda number: f"{number} seed{'' if number == 1 else 's'}",
+        "plain": _plain,
+    }
+    body = environment.get_template(template).render(homepage=HOMEPAGE, citation=CITATION, **values)
+    return f"---\n{metadata.to_yaml()}\n---\n\n{body}"
 
 
 def merge_card(ours: str, theirs: str | None) -> str:
@@ -105,7 +92,7 @@ def merge_card(ours: str, theirs: str | None) -> str:
         theirs: the card on the Hub; None where there is none.
 
     Raises:
-        InvalidValueError: the YAML of their card does not parse; mend it on the Hub first, or nothing of it is lost.
+        InvalidValueError: the YAML of their card cannot be read. Nothing is lost: correct it on the Hub first.
 
     >>> print(merge_card("---\\nlicense: mit\\n---\\nNew.\\n", "---\\nlicense: gpl\\nviewer: false\\n---\\nOld.\\n"))
     ---
@@ -115,18 +102,289 @@ def merge_card(ours: str, theirs: str | None) -> str:
     New.
     <BLANKLINE>
     """
-    kept = {} if theirs is None else foreign_keys(ours, theirs)
-    if not kept:
+    if not (theirs or "").lstrip("\ufeff \r\n").startswith("---"):
         return ours
-    metadata, body = read_card(ours)
-    return f"---\n{yaml_text({**metadata, **kept})}---\n{body}"
+    card = RepoCard(ours)
+    try:
+        added = RepoCard((theirs or "").removeprefix("\ufeff")).data.to_dict()
+    except (yaml.YAMLError, ValueError) as error:
+        what = " ".join(str(error).split())
+        raise InvalidValueError(f"{CARD} on the Hub: its YAML cannot be read: {what}; correct it there") from None
+    mine = card.data.to_dict()
+    kept = {key: value for key, value in added.items() if key not in (*mine, *_OURS)}
+    return f"---\n{CardData(**mine, **kept).to_yaml()}\n---\n{card.text}" if kept else ours
 
 
-def foreign_keys(ours: str, theirs: str) -> dict[str, Any]:
-    """The metadata that only their card has, and that no publish writes.
+# The dataset
 
-    >>> foreign_keys("---\\nlicense: mit\\n---\\n", "---\\nviewer: false\\nconfigs: []\\n---\\n")
-    {'viewer': False}
+
+def dataset_metadata(facts: DatasetFacts) -> DatasetCardData:
+    """The YAML at the top of the dataset's card."""
+    rows = sum(item.rows for item in facts.splits)
+    data = DatasetCardData(
+        annotations_creators=["machine-generated"],
+        license=LICENSE.lower(),
+        pretty_name="MNIST-1D",
+        size_categories=[_SIZES[sum(rows >= 10**power for power in (3, 4, 5, 6))]],
+        source_datasets=["original"],
+        task_categories=["other"],
+        tags=TAGS,
+        citation=CITATION,
+    )
+    infos = {name: _info(facts, name) for name in facts.configurations}
+    datasets.info.DatasetInfosDict(infos).to_dataset_card_data(data)
+    for info in data["dataset_info"]:
+        # `sequence` for `list`: the same to datasets 5, and datasets 3 loses the length of a `list`.
+        info["features"] = [
+            {"sequence" if key == "list" else key: value for key, value in feature.items()}
+            for feature in info["features"]
+        ]
+    files = {
+        name: {"data_files": [{"split": split, "path": item.path} for split, item in facts.of(name).items()]}
+        for name in facts.configurations
+    }
+    MetadataConfigs(files).to_dataset_card_data(data)
+    return data
+
+
+def _info(facts: DatasetFacts, name: str) -> datasets.DatasetInfo:
+    info = dataset_info(published_config(name))
+    found = facts.of(name)
+    info.splits = datasets.SplitDict(dataset_name=info.dataset_name)
+    for split, item in found.items():
+        info.splits.add(datasets.SplitInfo(split, num_bytes=item.num_bytes, num_examples=item.rows))
+    info.dataset_size = sum(item.num_bytes for item in found.values())
+    info.download_size = sum(item.size for item in found.values())
+    return info
+
+
+def _dataset_values(facts: DatasetFacts) -> dict[str, Any]:
+    """What the template asks for."""
+
+    def split_of(found: Mapping[str, Any]) -> str:
+        return evaluated_on(str(found["data"]["configuration"]))
+
+    def mean(found: Mapping[str, Any]) -> float:
+        return float(found["test_accuracy"]["mean"])
+
+    protocol = {name: found for name, found in facts.baselines.items() if _follows_paper(found)}
+    paper = sorted((found for found in protocol.values() if found["data"]["configuration"] == "default"), key=mean)
+    counts = [str(found["test_accuracy"]["n"]) for found in paper]
+    ordered = sorted(facts.baselines.items(), key=lambda item: (split_of(item[1]), mean(item[1])))
+    return {
+        "facts": facts,
+        "default": facts.of("default"),
+        "large": facts.of("large-40k"),
+        "version": str(VERSION),
+        "length": GeneratorConfig().final_seq_length,
+        "generator_seed": GeneratorConfig().seed,
+        "stream_samples": STREAM_SAMPLES,
+        "stream_seed": STREAM_SEED,
+        "about": {name: _about(name) for name in facts.configurations},
+        "arguments": describe.markdown_table(describe.ARGUMENT_COLUMNS, describe.argument_rows("default")),
+        "components": next(n for n in range(1, 41) if sum(facts.variance[:n]) >= 0.95),
+        "baselines": [
+            (name, model_repo(facts.repo_id, name), found, facts.of(split_of(found))["test"].rows)
+            for name, found in ordered
+        ],
+        "papers": [f"`{name}`" for name in protocol],
+        "paper": [(network_words(found["recipe"]["network"])[0], found["test_accuracy"]) for found in paper],
+        "paper_seeds": counts if len(set(counts)) > 1 else counts[:1],
+        "reference": paper[-1],
+        "best": max(mean(found) for found in facts.baselines.values() if split_of(found) == "default"),
+    }
+
+
+def _follows_paper(found: Mapping[str, Any]) -> bool:
+    """Whether it trained on the whole split and the weights are those of the last step, with the test split watched."""
+    return found["best_reading"] is not None and not found["recipe"]["holdout"] and found["recipe"]["select"] == "final"
+
+
+def _about(name: str) -> str:
+    *_, differing, description = describe.configuration_row(name)
+    if name == "stream":
+        return f"the first {STREAM_SAMPLES:,} samples of the endless stream, seed {STREAM_SEED}"
+    return description if differing == "–" else f"{description} (`{differing}`)"
+
+
+# A baseline
+
+_NETWORKS: dict[str, tuple[str, dict[str, str]]] = {  # architecture -> its kind; what of config.json shapes it
+    "logistic": ("logistic regression", {}),
+    "mlp": (
+        "dense network",
+        {"widths": "units of the hidden layers", "residual": "layers of equal width add to their input"},
+    ),
+    "cnn": (
+        "convolutional network",
+        {"widths": "channels", "kernel_sizes": "kernel sizes", "strides": "strides", "paddings": "paddings"},
+    ),
+    "gru": ("recurrent network (GRU)", {"widths": "hidden units", "bidirectional": "reads both ways"}),
+    "resnet": (
+        "residual convolutional network",
+        {
+            "widths": "channels of the stages",
+            "kernel_sizes": "kernel sizes (first convolution, all others)",
+            "strides": "strides",
+            "dilations": "dilations",
+            "padding_mode": "padding",
+            "pooling": "pooling before the output",
+        },
+    ),
+}
+
+
+def network_words(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """The kind of a network, and what of its configuration shapes it, in words.
+
+    >>> network_words({"architecture": "gru", "widths": [8], "bidirectional": True})
+    ('recurrent network (GRU)', {'hidden units': '8', 'reads both ways': 'yes'})
     """
-    known = {*read_card(ours)[0], *_OURS}
-    return {key: value for key, value in read_card(theirs, f"{CARD} on the Hub")[0].items() if key not in known}
+    kind, keys = _NETWORKS[config["architecture"]]
+    shape = {text: _plain(config[key]) for key, text in keys.items() if key in config}
+    if config["architecture"] not in ("logistic", "gru"):  # these have no activation and no normalisation to choose
+        others = {"activation": "activation", "normalization": "normalisation", "dropout": "dropout"}
+        shape |= {text: _plain(config[key]) for key, text in others.items() if key in config}
+    return kind, shape
+
+
+def model_metadata(facts: ModelFacts) -> ModelCardData:
+    """The YAML at the top of a baseline's card."""
+    summary = facts.results["test_accuracy"]
+    common: dict[str, Any] = {
+        "task_type": _TASK,
+        "task_name": "Classification of signals",
+        "dataset_type": facts.dataset_id,
+        "dataset_name": f"MNIST-1D ({facts.tested_on})",
+        "dataset_config": facts.tested_on,
+        "dataset_split": "test",
+        "metric_type": "accuracy",
+    }
+    mean = f"Mean accuracy over {summary['n']} seed{'' if summary['n'] == 1 else 's'}"
+    return ModelCardData(
+        datasets=[facts.dataset_id],
+        library_name="transformers",
+        license=LICENSE.lower(),
+        metrics=["accuracy"],
+        pipeline_tag="other",  # else the Hub takes the name of the class for a classifier of text
+        tags=["mnist1d", _TASK, facts.config["architecture"], "baseline", "education", "arxiv:2011.14439"],
+        model_name=facts.repo_id.partition("/")[2],
+        eval_results=[
+            EvalResult(**common, metric_name="Accuracy of this checkpoint", metric_value=facts.accuracy),
+            EvalResult(**common, metric_name=mean, metric_value=round(summary["mean"], 6)),
+        ],
+    )
+
+
+def eval_results(facts: ModelFacts) -> str:
+    """The text of `.eval_results/*.yaml`: this checkpoint on the test split."""
+    total = int(facts.test.sum())
+    notes = f"fraction of the {total:,} test samples; 95 % interval {wilson(facts.accuracy, total)} %"
+    entry = EvalResultEntry(dataset_id=facts.dataset_id, task_id=facts.tested_on, value=facts.accuracy, notes=notes)
+    return str(yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True))
+
+
+def _model_values(facts: ModelFacts) -> dict[str, Any]:
+    """What the template asks for."""
+    found = facts.results
+    kind, shape = network_words(facts.config)
+    fresh = [member["fresh"] for member in found["members"] if member.get("fresh") is not None]
+    columns = [_per_class(confusion) for confusion in (facts.test, facts.fresh) if confusion is not None]
+    names = [facts.config["id2label"][str(number)] for number in range(len(facts.test))]
+    return {
+        "facts": facts,
+        "found": found,
+        "recipe": found["recipe"],
+        "title": facts.repo_id.partition("/")[2],
+        "kind": kind,
+        "shape": shape,
+        "trained_on": found["data"]["configuration"],
+        "shuffled": find_configuration(found["data"]["configuration"]).generator.shuffle_seq,
+        "train_checksum": found["data"]["sha256"].get("train", {}).get("x"),
+        "test_rows": int(facts.test.sum()),
+        "fresh_rows": None if facts.fresh is None else int(facts.fresh.sum()),
+        "fresh_accuracy": None if facts.fresh is None else int(np.trace(facts.fresh)) / int(facts.fresh.sum()),
+        "fresh_seeds": len(fresh),
+        "fresh_summary": {"mean": np.mean(fresh), "std": np.std(fresh, ddof=1)} if len(fresh) > 1 else None,
+        "per_class": [(name, sum(cells, ())) for name, *cells in zip(names, *columns, strict=True)],
+        "transformers": OLDEST_TRANSFORMERS,
+    }
+
+
+def _per_class(confusion: NDArray[Any]) -> list[tuple[str, str, str]]:
+    """Of each class: samples, recall, precision; a dash where there is nothing to divide by."""
+    hits, truth, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+
+    def ratio(hit: int, total: int) -> str:
+        return percent(hit / total) if total else "–"
+
+    return [(f"{t:,}", ratio(h, t), ratio(h, p)) for h, t, p in zip(hits, truth, predicted, strict=True)]
+
+
+# Numbers in words: the filters of the templates
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """A fraction in percent.
+
+    >>> percent(0.934)
+    '93.4'
+    """
+    return f"{100 * fraction:.{digits}f}"
+
+
+def interval(edges: tuple[float, float], digits: int = 1) -> str:
+    """Two fractions in percent; a dash where nothing is known.
+
+    >>> interval((0.91, 0.93)), interval((float("nan"), float("nan")))
+    ('91.0–93.0', '–')
+    """
+    return "–" if any(map(math.isnan, edges)) else "–".join(percent(edge, digits) for edge in edges)
+
+
+def wilson(accuracy: float, total: int, digits: int = 1) -> str:
+    """The 95 % interval (Wilson) of an accuracy on `total` samples, in percent.
+
+    >>> wilson(0.95, 1000)
+    '93.5–96.2'
+    """
+    return interval(wilson_interval(round(accuracy * total), total), digits)
+
+
+def spread(summary: Mapping[str, Any]) -> str:
+    """Mean ± standard deviation over seeds, in percent.
+
+    >>> spread({"mean": 0.9, "std": 0.01})  # with spaces that do not break
+    '90.00\\xa0±\\xa01.00'
+    """
+    std = "" if math.isnan(summary["std"]) else f"\u00a0±\u00a0{percent(summary['std'], 2)}"
+    return percent(summary["mean"], 2) + std
+
+
+def size(number: int) -> str:
+    """Bytes in words.
+
+    >>> size(512), size(2_000), size(3_400_000)
+    ('512 B', '2.0 kB', '3.4 MB')
+    """
+    if number < 1000:
+        return f"{number} B"
+    return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
+
+
+def words(items: Sequence[str]) -> str:
+    """An enumeration.
+
+    >>> words(["one"]), words(["one", "two", "three"])
+    ('one', 'one, two and three')
+    """
+    return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
+
+
+def _plain(value: Any) -> str:
+    """A value of a configuration: yes and no, lists without brackets, short numbers."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

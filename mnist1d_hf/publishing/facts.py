@@ -1,10 +1,8 @@
-"""What is measured before anything is written about it: the cards and the Croissant description stand on these."""
+"""What is measured before anything is written about it: the cards stand on these facts."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from mnist1d_hf.data.checksums import measure
 from mnist1d_hf.data.generator import Generated
 from mnist1d_hf.errors import OutputError
+from mnist1d_hf.publishing.repositories import evaluated_on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +26,7 @@ class SplitFacts:
         configuration, split, path: what it holds, and where it lies in the folder.
         rows: samples.
         num_bytes: of the numbers in memory.
-        size, sha256: of the file.
+        size: bytes of the file.
         checksums: SHA-256 of `x` in float32 and of `label` in int64, C order, little endian.
         counts: samples of each class.
     """
@@ -38,7 +37,6 @@ class SplitFacts:
     rows: int
     num_bytes: int
     size: int
-    sha256: str
     checksums: Mapping[str, str]
     counts: tuple[int, ...]
 
@@ -50,16 +48,16 @@ class DatasetFacts:
     Attributes:
         repo_id: "NAMESPACE/NAME".
         splits: of every configuration, in the order of the card.
-        variance: share of the variance that each principal component of the training signals holds.
+        variance: fraction of the variance that each principal component of the training signals holds.
         repeated: test samples of `default` whose draws `large-40k` has in its training split, and their classes.
         baselines: the recorded results of each baseline, by name.
     """
 
     repo_id: str
     splits: tuple[SplitFacts, ...]
-    variance: tuple[float, ...]
-    repeated: tuple[int, tuple[int, ...]]
-    baselines: Mapping[str, Mapping[str, Any]]
+    variance: tuple[float, ...] = ()
+    repeated: tuple[int, tuple[int, ...]] = (0, ())
+    baselines: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     def of(self, configuration: str) -> dict[str, SplitFacts]:
         """The splits of a configuration."""
@@ -72,24 +70,6 @@ class DatasetFacts:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
-    """How the published weights did on some data: int64 (classes, classes), rows are true classes; the mean loss."""
-
-    confusion: NDArray[Any]
-    loss: float
-
-    @property
-    def total(self) -> int:
-        """Samples."""
-        return int(self.confusion.sum())
-
-    @property
-    def right(self) -> int:
-        """Right answers."""
-        return int(np.trace(self.confusion))
-
-
-@dataclasses.dataclass(frozen=True)
 class ModelFacts:
     """What the card of a baseline states.
 
@@ -98,7 +78,7 @@ class ModelFacts:
         repo_id, dataset_id: "NAMESPACE/NAME" of its repository and of the dataset's.
         config: what config.json holds.
         results: what results.json holds.
-        test: the published weights on the test split.
+        test: confusion of the published weights on the test split: int64 (classes, classes), rows are true classes.
         fresh: the same on samples of the stream that no training has seen; None where there can be none.
     """
 
@@ -107,46 +87,40 @@ class ModelFacts:
     dataset_id: str
     config: Mapping[str, Any]
     results: Mapping[str, Any]
-    test: Reading
-    fresh: Reading | None = None
+    test: NDArray[Any]
+    fresh: NDArray[Any] | None = None
+
+    @property
+    def tested_on(self) -> str:
+        """The configuration of the test split."""
+        return evaluated_on(str(self.results["data"]["configuration"]))
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy of the published weights on the test split."""
+        return int(np.trace(self.test)) / int(self.test.sum())
 
 
-def read_table(path: Path) -> pa.Table:
-    """A Parquet file.
+def split_facts(folder: Path, configuration: str, split: str, path: str) -> SplitFacts:
+    """Read a Parquet file and measure it.
 
     Raises:
         OutputError: it is missing or damaged.
     """
     try:
-        return pq.read_table(path, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise OutputError(f"{path}: expected a Parquet file ({str(error).splitlines()[0]})") from None
-
-
-def columns(table: pa.Table) -> tuple[NDArray[Any], NDArray[Any]]:
-    """`x` (n, length) and `label` (n,) of a table with these columns."""
-    x = table.column("x").combine_chunks()
-    length = x.type.list_size
-    return x.flatten().to_numpy(zero_copy_only=False).reshape(-1, length), table.column("label").to_numpy()
-
-
-def split_facts(folder: str | os.PathLike[str], configuration: str, split: str, path: str) -> SplitFacts:
-    """Read a Parquet file back and measure it.
-
-    Raises:
-        OutputError: it is missing or damaged.
-    """
-    place = Path(folder) / path
-    table = read_table(place)
-    x, label = columns(table)
+        table = pq.read_table(folder / path, partitioning=None)
+        signals = table.column("x").combine_chunks()
+        x = signals.flatten().to_numpy(zero_copy_only=False).reshape(-1, signals.type.list_size)
+    except (OSError, KeyError, AttributeError, pa.ArrowException) as error:
+        raise OutputError(f"{path}: expected Parquet with x and label ({str(error).splitlines()[0]})") from None
+    label = table.column("label").to_numpy()
     return SplitFacts(
         configuration=configuration,
         split=split,
         path=path,
         rows=table.num_rows,
         num_bytes=x.nbytes + label.nbytes,
-        size=place.stat().st_size,
-        sha256=hashlib.sha256(place.read_bytes()).hexdigest(),
+        size=(folder / path).stat().st_size,
         checksums=measure({split: (x, label)})[split],
         counts=tuple(np.bincount(label, minlength=10).tolist()),
     )

@@ -1,4 +1,7 @@
-"""The exact folders that are published: written beside their place, renamed when complete. Same inputs, same bytes."""
+"""The exact folders that are published, and one check of such a folder that needs no network.
+
+The same inputs give the same bytes. A folder appears under its name whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -6,158 +9,114 @@ import contextlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import datasets
+from huggingface_hub import CardData, RepoCard
+from numpy.typing import NDArray
+
+from mnist1d_hf.data.checksums import Checksums, compare, expected_checksums, measure
 from mnist1d_hf.data.generator import Generated, generate
-from mnist1d_hf.errors import OutputError
-from mnist1d_hf.export.folder import sums_text
+from mnist1d_hf.data.stream import sample
+from mnist1d_hf.errors import OutputError, UserError
+from mnist1d_hf.export.folder import damaged_files, read_sums, strange_files, sums_text
 from mnist1d_hf.export.plan import ShardPlan, make_shard
+from mnist1d_hf.export.store import Store
 from mnist1d_hf.export.whole import write_splits
-from mnist1d_hf.files import Store
-from mnist1d_hf.publishing import model_text
-from mnist1d_hf.publishing.cards import dataset_card, model_card, yaml_text
-from mnist1d_hf.publishing.croissant import croissant
-from mnist1d_hf.publishing.draft import check_target, remove_leftovers, whole_folder
-from mnist1d_hf.publishing.facts import DatasetFacts, ModelFacts, Reading, SplitFacts, repeated_draws, split_facts
-from mnist1d_hf.publishing.layout import (
+from mnist1d_hf.publishing.cards import dataset_card, dataset_metadata, eval_results, model_card
+from mnist1d_hf.publishing.facts import DatasetFacts, ModelFacts, SplitFacts, repeated_draws, split_facts
+from mnist1d_hf.publishing.repositories import (
     BASELINES,
     CARD,
     CONFIGURATIONS,
     CONFUSION,
-    CROISSANT,
     EVAL_RESULTS,
     FIGURES,
     FRESH_SAMPLES,
     MODEL_CODE,
     RESULTS,
+    STREAM_SAMPLES,
+    STREAM_SEED,
     SUMS,
-    check_repo_id,
+    WEIGHTS,
+    Repository,
     data_path,
     evaluated_on,
     published_config,
 )
 
-Progress = Callable[[str], object]
+Report = Callable[[str], object]
 
 
-def stage_dataset(folder: str | os.PathLike[str], repo_id: str, progress: Progress | None = None) -> Path:
-    """Write everything that the dataset's repository is to hold: Parquet, card, figures, Croissant, checksums.
-
-    Args:
-        folder: made, or replaced if it was staged before; a folder with anything else in it is refused.
-        repo_id: "NAMESPACE/NAME", for the card.
-        progress: called with a few words before each step.
-
-    Returns:
-        The folder, as an absolute path.
-
-    Raises:
-        InvalidTypeError, InvalidValueError: not such a name.
-        OutputError: (an `OSError`) the folder holds something else, or cannot be written; nothing was changed then.
-    """
-    check_repo_id(repo_id)
-    report = progress or (lambda _: None)
-    with _staged(folder) as draft:
-        splits, made = _write_data(draft, CONFIGURATIONS, report)
-        report("figures")
-        variance = _draw_figures(draft, made["default"])
-        facts = DatasetFacts(
-            repo_id=repo_id,
-            splits=tuple(splits),
-            variance=variance,
-            repeated=repeated_draws(made["default"], made["large-40k"]),
-            baselines=_recorded_results(),
-        )
-        report("card")
-        _write(draft / CROISSANT, _json(croissant(facts)))
-        _write(draft / CARD, dataset_card(facts))
-    return _target(folder)
-
-
-def stage_data(folder: str | os.PathLike[str], configuration: str) -> Path:
-    """Write one configuration as it is published, with metadata and nothing else: to try a model's card on.
-
-    Raises:
-        OutputError: (an `OSError`) the folder cannot be written.
-    """
-    from mnist1d_hf.publishing.dataset_text import metadata
-
-    with _staged(folder) as draft:
-        splits, _ = _write_data(draft, (configuration,), lambda _: None)
-        facts = DatasetFacts("local/mnist1d", tuple(splits), (), (0, ()), {})
-        _write(draft / CARD, f"---\n{yaml_text(metadata(facts).to_dict())}---\n")
-    return _target(folder)
-
-
-def stage_model(
-    name: str,
+def stage(
+    repository: Repository,
     folder: str | os.PathLike[str],
-    repo_id: str,
-    dataset_id: str,
-    progress: Progress | None = None,
+    report: Report = lambda _: None,
     *,
     fresh: int = FRESH_SAMPLES,
 ) -> Path:
-    """Write everything that a baseline's repository is to hold: weights, configuration, code, card, results, checksums.
+    """Write everything that a repository is to hold.
+
+    A dataset: Parquet of every configuration, card, figures, checksums. A baseline: weights, configuration, code,
+    recorded results, card, checksums.
 
     Args:
-        name: of the baseline; see `mnist1d_hf.list_pretrained`.
+        repository: what to stage.
         folder: made, or replaced if it was staged before; a folder with anything else in it is refused.
-        repo_id, dataset_id: "NAMESPACE/NAME" of its repository and of the dataset's, for the card.
-        progress: called with a few words before each step.
-        fresh: samples of the stream that the weights are read on too; 0 for none.
+        report: called with a few words before each step.
+        fresh: samples of the stream that the weights of a baseline are evaluated on too; 0 for none.
 
     Returns:
         The folder, as an absolute path.
 
     Raises:
-        InvalidTypeError, InvalidValueError: no such baseline, or not such a name.
-        OutputError: (an `OSError`) the folder holds something else, or cannot be written; or the weights do not give
-            the recorded accuracy.
+        OutputError: (an `OSError`) the folder holds something else, or cannot be written; nothing was changed then.
+            Or the weights do not give the recorded accuracy.
     """
-    from mnist1d_hf.models import catalog
-
-    check_repo_id(repo_id)
-    check_repo_id(dataset_id)
-    report = progress or (lambda _: None)
-    source = catalog.folder_of(name)
-    results = catalog.results(name)
-    with _staged(folder) as draft:
-        report("evaluation")
-        test, others = _read_weights(name, results, fresh)
-        config = _copy_model(source, draft)
-        facts = ModelFacts(name, repo_id, dataset_id, config, results, test, others)
-        report("card")
-        _draw_confusion(draft, facts)
-        _write(draft / EVAL_RESULTS, yaml_text(model_text.eval_results(facts)))
-        _write(draft / CARD, model_card(facts))
-    return _target(folder)
-
-
-def _target(folder: str | os.PathLike[str]) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(folder)))
+    target = Path(os.path.abspath(os.path.expanduser(folder)))
+    with _whole(target) as draft:
+        if repository.baseline is None:
+            _stage_dataset(repository, draft, report)
+        else:
+            _stage_model(repository, repository.baseline, draft, report, fresh)
+        store = Store(draft)
+        _write(draft / SUMS, sums_text({name: store.digest(name) for name in store.names()}))
+    return target
 
 
 @contextlib.contextmanager
-def _staged(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """A draft that becomes `folder`, with the checksums of all that was written into it."""
-    target = _target(folder)
+def _whole(target: Path) -> Iterator[Path]:
+    """A folder beside `target` that takes its name at the end, or is removed if anything goes wrong."""
     try:
-        remove_leftovers(target)
-        check_target(target, overwrite=True, command="publish")
+        _refuse_strange(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as place:
+            draft, old = Path(place, "new"), Path(place, "old")
+            draft.mkdir()
+            yield draft
+            _refuse_strange(target)  # looked at again: somebody may have used the minutes to put a file there
+            if target.exists():
+                os.replace(target, old)
+            os.replace(draft, target)
     except OSError as error:
-        if isinstance(error, OutputError):
+        if isinstance(error, UserError):
             raise
-        raise OutputError(f"{target}: cannot be written: {error.strerror or error}; nothing was changed") from error
-    with whole_folder(target) as draft:
-        yield draft
-        _write_sums(Store(draft))
+        raise OutputError(f"{target}: cannot be written: {error.strerror or error}; nothing was kept") from error
 
 
-def _write_sums(store: Store) -> None:
-    store.write(SUMS, sums_text({name: store.digest(name) for name in store.names() if name != SUMS}).encode())
+def _refuse_strange(target: Path) -> None:
+    """Refuse a target whose replacement would cost somebody's data."""
+    if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
+        return
+    if target.is_symlink() or not (target / SUMS).is_file():
+        raise OutputError(f"{target}: not a folder made by mnist1d-hf publish, so it is not replaced; remove it first")
+    store = Store(target)
+    strange = strange_files(store, read_sums(store))
+    if strange:
+        raise OutputError(f"{target}: holds {strange[0]}, which no publish made, so it is not replaced; move it first")
 
 
 def _write(path: Path, text: str) -> None:
@@ -165,12 +124,27 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _json(values: Any) -> str:
-    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+# The dataset
 
 
-def _write_data(
-    folder: Path, configurations: Sequence[str], report: Progress
+def _stage_dataset(repository: Repository, folder: Path, report: Report) -> None:
+    from mnist1d_hf.models import catalog
+
+    splits, made = write_data(folder, CONFIGURATIONS, report)
+    report("figures")
+    facts = DatasetFacts(
+        repo_id=repository.repo_id,
+        splits=tuple(splits),
+        variance=_draw_figures(folder, made["default"]),
+        repeated=repeated_draws(made["default"], made["large-40k"]),
+        baselines={entry.name: catalog.results(entry.name) for entry in catalog.list_pretrained()},
+    )
+    report("card")
+    _write(folder / CARD, dataset_card(facts))
+
+
+def write_data(
+    folder: Path, configurations: Sequence[str], report: Report
 ) -> tuple[list[SplitFacts], dict[str, Generated]]:
     """The Parquet files of these configurations: what they hold, read back, and what was generated."""
     made: dict[str, Generated] = {}
@@ -190,67 +164,75 @@ def _write_data(
 
 
 def _draw_figures(folder: Path, made: Generated) -> tuple[float, ...]:
-    """All figures of the dataset's card; the share of the variance in each principal component."""
+    """All figures of the dataset's card; the fraction of the variance in each principal component."""
     from mnist1d_hf import plots
     from mnist1d_hf.training import tables
 
     for path, kind in FIGURES.items():
         plots.save(plots.plot(kind), folder / path)
     plots.save(plots.plot_baselines(tables.accuracies()), folder / BASELINES)
-    _, shares = plots.principal_components(made.x[: made.num_train])
-    return tuple(shares.tolist())
+    _, fractions = plots.principal_components(made.x[: made.num_train])
+    return tuple(fractions.tolist())
 
 
-def _draw_confusion(folder: Path, facts: ModelFacts) -> None:
+# A baseline
+
+
+def _stage_model(repository: Repository, name: str, folder: Path, report: Report, fresh: int) -> None:
     from mnist1d_hf import plots
-
-    titles = {f"test split of {evaluated_on(facts.results['data']['configuration'])}": facts.test.confusion}
-    if facts.fresh is not None:
-        titles[f"{facts.fresh.total:,} fresh samples"] = facts.fresh.confusion
-    names = [facts.config["id2label"][str(number)] for number in range(len(facts.config["id2label"]))]
-    plots.save(plots.plot_confusion(titles, names), folder / CONFUSION)
-
-
-def _recorded_results() -> dict[str, Any]:
-    """The results of every baseline, by name."""
     from mnist1d_hf.models import catalog
 
-    return {entry.name: catalog.results(entry.name) for entry in catalog.list_pretrained()}
+    report("evaluation")
+    results, source = catalog.results(name), catalog.folder_of(name)
+    test, others = _evaluate(source, name, results, fresh)
+    config = _copy_model(source, folder)
+    facts = ModelFacts(name, repository.repo_id, repository.dataset_id, config, results, test, others)
+    report("card")
+    titles = {f"test split of {facts.tested_on}": test}
+    if others is not None:
+        titles[f"{int(others.sum()):,} fresh samples"] = others
+    names = [config["id2label"][str(number)] for number in range(len(test))]
+    plots.save(plots.plot_confusion(titles, names), folder / CONFUSION)
+    _write(folder / EVAL_RESULTS, eval_results(facts))
+    _write(folder / CARD, model_card(facts))
 
 
-def _read_weights(name: str, results: dict[str, Any], fresh: int) -> tuple[Reading, Reading | None]:
-    """The published weights on the test split and on fresh samples.
+def _evaluate(
+    folder: Path, name: str, results: dict[str, Any], fresh: int = 0
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Confusion of the weights in a folder on the test split, and on fresh samples where there can be such.
 
     Raises:
-        OutputError: the accuracy is not the recorded one.
+        OutputError: the weights do not load, or their accuracy is not the recorded one.
     """
     from mnist1d_hf.data.configurations import find_configuration
-    from mnist1d_hf.models import catalog
+    from mnist1d_hf.models import Mnist1dForSequenceClassification
     from mnist1d_hf.training.data import load_arrays
     from mnist1d_hf.training.evaluation import evaluate, fresh_samples
 
-    model = catalog.load_pretrained(name)
+    try:
+        model = Mnist1dForSequenceClassification.from_pretrained(folder)
+    except Exception as error:  # whatever it is: a reader would meet it too
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise OutputError(f"{name}: {WEIGHTS} does not load: {what}") from error
     configuration = evaluated_on(results["data"]["configuration"])
     arrays = load_arrays(configuration)
-    found = evaluate(model, arrays.x_test, arrays.label_test)
-    recorded = results["released"]["test"]
+    found, recorded = evaluate(model, arrays.x_test, arrays.label_test), results["released"]["test"]
     if abs(found.accuracy - recorded) > 1e-6:
         raise OutputError(
             f"{name}: expected the recorded accuracy {recorded} on the test split of {configuration}, found "
             f"{found.accuracy}; this machine's arithmetic rounds differently, or the package is damaged"
         )
-    test = Reading(found.confusion, found.loss)
     if not fresh or find_configuration(configuration).generator.shuffle_seq:
-        return test, None
-    others = evaluate(model, *fresh_samples(configuration, fresh))
-    return test, Reading(others.confusion, others.loss)
+        return found.confusion, None
+    return found.confusion, evaluate(model, *fresh_samples(configuration, fresh)).confusion
 
 
 def _copy_model(source: Path, folder: Path) -> dict[str, Any]:
     """Weights, results and code byte for byte; the configuration with what leads to the code."""
     from mnist1d_hf import models
 
-    for name in ("model.safetensors", RESULTS):
+    for name in (WEIGHTS, RESULTS):
         shutil.copyfile(source / name, folder / name)
     for name, target in MODEL_CODE.items():
         shutil.copyfile(Path(models.__file__).parent / name, folder / target)
@@ -266,5 +248,81 @@ def _copy_model(source: Path, folder: Path) -> dict[str, Any]:
             "type": "multimodal",
         }
     }
-    _write(folder / "config.json", _json(dict(sorted(config.items()))))
+    _write(folder / "config.json", json.dumps(dict(sorted(config.items())), indent=2, ensure_ascii=False) + "\n")
     return config
+
+
+# The check
+
+
+def check(repository: Repository, folder: Path) -> None:
+    """See that a folder is fit to be published: checksums, the data or the model loads, the card's YAML agrees.
+
+    Raises:
+        OutputError: all that is wrong, each with the file, what was expected and what was found.
+    """
+    store = Store(folder)
+    sums = read_sums(store)
+    problems = [f"{name} {what}" for name, what in damaged_files(store, sums).items()]
+    problems += [f"{name}: expected in {SUMS}, found no line for it" for name in strange_files(store, sums)]
+    if not problems:
+        try:
+            card = RepoCard.load(folder / CARD).data
+            problems = _check_dataset(folder, card) if repository.baseline is None else _check_model(repository, folder)
+        except (OSError, ValueError, KeyError) as error:
+            problems = [" ".join(str(error).split()) or type(error).__name__]
+    if problems:
+        count = "" if len(problems) == 1 else f"{len(problems)} problems: "
+        raise OutputError(f"{folder}: {count}{'; '.join(problems)}; stage it again")
+
+
+def _check_dataset(folder: Path, card: CardData) -> list[str]:
+    """What is wrong: rows, features or numbers that are not as expected, or not as the card says."""
+    problems, facts = [], []
+    for name in CONFIGURATIONS:
+        config = published_config(name)
+        for split in config.split_sizes:
+            facts.append(split_facts(folder, name, split, data_path(name, split)))
+        found = _load(folder, name)
+        if found.num_rows != config.split_sizes:
+            problems.append(f"{name}: expected the rows {config.split_sizes}, found {found.num_rows}")
+        for split, rows in found.items():
+            if rows.features != config.features:
+                problems.append(f"{name} {split}: expected the features {config.features}, found {rows.features}")
+        measured = {item.split: dict(item.checksums) for item in facts if item.configuration == name}
+        problems += [f"{name}: {line}" for line in compare(measured, _published_checksums(name))]
+    expected = dataset_metadata(DatasetFacts("local/mnist1d", tuple(facts))).to_dict()
+    for key in ("configs", "dataset_info"):
+        for number, wanted in enumerate(expected[key]):
+            stated = dict(enumerate(card.get(key) or [])).get(number)
+            if stated != json.loads(json.dumps(wanted)):
+                problems.append(f"{CARD}: {key} of {wanted['config_name']}: expected {wanted}, found {stated}")
+    return problems
+
+
+def _load(folder: Path, name: str) -> datasets.DatasetDict:
+    """A configuration as a reader loads it."""
+    with tempfile.TemporaryDirectory(prefix="mnist1d-hf-") as cache:
+        try:
+            return datasets.load_dataset(str(folder), name, cache_dir=cache, keep_in_memory=True)
+        except Exception as error:  # whatever it is: a reader would meet it too
+            what = " ".join(str(error).split()) or type(error).__name__
+            raise OutputError(f"{name}: does not load: {what}") from error
+
+
+def _published_checksums(name: str) -> Checksums:
+    if name == "stream":
+        return measure({"train": sample(range(STREAM_SAMPLES), STREAM_SEED)})
+    return expected_checksums(name)
+
+
+def _check_model(repository: Repository, folder: Path) -> list[str]:
+    """What is wrong: another accuracy than recorded, or not as the card says."""
+    results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+    _evaluate(folder, str(repository.baseline), results)
+    index = RepoCard.load(folder / CARD).data.get("model-index")[0]["results"][0]
+    stated = (index["dataset"]["type"], index["dataset"]["config"], *(item["value"] for item in index["metrics"]))
+    configuration = evaluated_on(results["data"]["configuration"])
+    accuracies = (results["released"]["test"], round(results["test_accuracy"]["mean"], 6))
+    expected = (repository.dataset_id, configuration, *accuracies)
+    return [] if stated == expected else [f"{CARD}: model-index: expected {expected}, found {stated}"]

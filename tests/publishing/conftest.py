@@ -1,115 +1,108 @@
-"""A loopback Hub and a process that publishes to it, for the tests of a module; folders that are staged once."""
+"""A loopback Hub that the real client talks to in this process, and folders that are staged once."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import subprocess
-import sys
+import contextlib
+import io
+import logging
+import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from huggingface_hub import constants
 
-from mnist1d_hf.publishing.staging import stage_dataset, stage_model
-from tests.hub.client import client_environment
+from mnist1d_hf.errors import UserError
+from mnist1d_hf.export.folder import verify_folder
+from mnist1d_hf.publishing import push
+from mnist1d_hf.publishing.repositories import Repository, dataset_repository, model_repositories
+from mnist1d_hf.publishing.retry import RetryPolicy
+from mnist1d_hf.publishing.staging import stage
 from tests.hub.server import TOKENS, HubServer
-from tests.publishing.folders import DATASET, Copy
-
-Publish = Callable[..., dict[str, Any]]
+from tests.publishing.folders import DATASET
 
 
-class Worker(NamedTuple):
-    """`tests.publishing.worker` at work; `folder` holds the number of the process that publishes now, as `pid`."""
+class Outcome(NamedTuple):
+    """How a publish ended: what it returned or the error's text, the waits in seconds, the lines that it reported."""
 
-    process: subprocess.Popen[str]
-    folder: Path
-
-    def ask(self, job: Mapping[str, Any]) -> dict[str, Any]:
-        """Have a job done."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(json.dumps(job), file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())
+    result: Any
+    error: str | None
+    waits: list[float]
+    lines: list[str]
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HubServer, Worker]]:
-    """The Hub and the process."""
-    root = tmp_path_factory.mktemp("publishing")
-    with HubServer(root / "hub") as server:
-        folder = root / "worker"
-        folder.mkdir()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.publishing.worker", str(folder)],
-            env=client_environment(server.url, root / "home"),
-            cwd=Path(__file__).parents[2],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        yield server, Worker(process, folder)
-        process.communicate()
+Publish = Callable[..., Outcome]
 
 
 @pytest.fixture
-def server(running: tuple[HubServer, Worker]) -> Iterator[HubServer]:
-    """The Hub, as it was left, but without faults and with an empty log. No request ever told it a token."""
-    server = running[0]
-    server.faults.clear()
-    server.log.clear()
-    server.requests.clear()
-    yield server
-    assert server.errors == []
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """An empty Hub, and the client's settings as HF_ENDPOINT would make them. The client's own waits are short."""
+    wait = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: wait(min(seconds, 0.001)))
+    with HubServer() as hub:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        yield hub
+    assert hub.errors == []
 
 
 @pytest.fixture
-def repo_id(request: pytest.FixtureRequest) -> str:
-    """A repository that no other test uses."""
-    digest = hashlib.sha1(request.node.nodeid.encode()).hexdigest()[:12]
-    return f"user/test-{digest}"
+def publish(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> Publish:
+    """Publish a folder as user/numbers; whatever the outcome, nothing that was said or sent shows the token."""
 
-
-@pytest.fixture
-def worker(running: tuple[HubServer, Worker]) -> Worker:
-    """The process that publishes."""
-    return running[1]
-
-
-@pytest.fixture
-def publish(worker: Worker, repo_id: str) -> Publish:
-    """Publish a folder; whatever the outcome, nothing that was said or sent shows a token."""
-
-    def call(folder: Path, token: str | None = "hf_write", **more: Any) -> dict[str, Any]:
-        answer = worker.ask({"folder": str(folder), "repo_id": repo_id, "token": token, **more})
-        said = json.dumps(answer)
-        assert not [name for name in (*TOKENS, "hf_wrong") if name in said]
-        assert answer.get("kind") != "bug", answer["error"]
-        return answer
+    def call(
+        folder: Path,
+        token: str | None = "hf_write",
+        repo_id: str = "user/numbers",
+        kind: str = "dataset",
+        attempts: int = 6,
+        plan: bool = False,
+        **options: Any,
+    ) -> Outcome:
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        if token is not None:
+            monkeypatch.setenv("HF_TOKEN", token)
+        waits: list[float] = []
+        lines: list[str] = []
+        said = io.StringIO()
+        chosen = push.Options(policy=RetryPolicy(attempts=attempts, sleep=waits.append), **options)
+        repository = Repository(repo_id, kind, repo_id)
+        result, error = None, None
+        log = logging.StreamHandler(said)
+        logging.getLogger().addHandler(log)
+        try:
+            with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+                if plan:
+                    result = push.plan(repository, folder, chosen, lines.append)
+                else:
+                    result = push.publish(repository, folder, chosen, lambda _, back: verify_folder(back), lines.append)
+        except UserError as failure:
+            error = str(failure)
+            assert "\n" not in error
+        finally:
+            logging.getLogger().removeHandler(log)
+        everything = said.getvalue() + str(result) + str(error) + str(lines) + str(server.bodies)
+        assert not [name for name in (*TOKENS, "hf_wrong") if name in everything]
+        return Outcome(result, error, waits, lines)
 
     return call
 
 
 @pytest.fixture(scope="session")
-def staged(tmp_path_factory) -> Path:
-    return stage_dataset(tmp_path_factory.mktemp("dataset") / "mnist1d", DATASET)
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset's folder."""
+    return stage(dataset_repository(DATASET), tmp_path_factory.mktemp("dataset") / "mnist1d")
 
 
 @pytest.fixture(scope="session")
-def staged_model(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "cnn"
+def staged_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the baseline `cnn`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return stage_model("cnn", folder, f"{DATASET}-cnn", DATASET, fresh=2000)
+        (repository,) = model_repositories("NAMESPACE", ["cnn"])
+        return stage(repository, tmp_path_factory.mktemp("model") / "cnn", fresh=2000)
 
-
-@pytest.fixture
-def dataset(staged, tmp_path) -> Copy:
-    return Copy(staged, tmp_path / "dataset")
-
-
-@pytest.fixture
-def model(staged_model, tmp_path) -> Copy:
-    return Copy(staged_model, tmp_path / "model")

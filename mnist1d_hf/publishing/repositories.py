@@ -1,8 +1,12 @@
-"""What is published, and where it lies in its repository."""
+"""What is published, and where: the dataset's repository, one repository for each baseline, and the files in them."""
 
 from __future__ import annotations
 
-import re
+import dataclasses
+from collections.abc import Iterable
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from mnist1d_hf.data.configurations import EXACT
 from mnist1d_hf.data.schema import Mnist1dBuilderConfig
@@ -11,10 +15,11 @@ from mnist1d_hf.export.folder import CARD, SUMS
 
 __all__ = ["CARD", "SUMS"]
 
+NOBODY = "NAMESPACE"  # where a dry run would publish that was told no place
 RESULTS = "results.json"  # as in mnist1d_hf.models.catalog, whose import would load torch
+WEIGHTS = "model.safetensors"
 CONFIGURATIONS = (*(name for name in EXACT if name != "custom"), "stream")
 STREAM_SAMPLES, STREAM_SEED = 200_000, 0  # the part of the stream that is published
-CROISSANT = "croissant.json"
 FIGURES = {
     f"figures/{kind}.png": kind for kind in ("overview", "templates", "transformations", "class-means", "pca")
 }  # path -> kind, for `mnist1d_hf.plots.plot`
@@ -27,10 +32,63 @@ MODEL_CODE = {
     "modeling_mnist1d.py": "modeling_mnist1d.py",
     "pipeline.py": "pipeline_mnist1d.py",
 }
-_NAME = r"(?!.*(?:--|\.\.))(?!.*\.git$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
-_REPO_ID = re.compile(f"{_NAME}/{_NAME}")
 OLDEST_TRANSFORMERS = "5.4"  # as in pyproject.toml: the published code needs it too
-FRESH_SAMPLES = 100_000  # of the stream, on which the published weights are read too
+FRESH_SAMPLES = 100_000  # of the stream, on which the published weights are evaluated too
+
+
+@dataclasses.dataclass(frozen=True)
+class Repository:
+    """A repository to be published.
+
+    Attributes:
+        repo_id, repo_type: "NAMESPACE/NAME"; "dataset" or "model".
+        dataset_id: the dataset's repository, which the card of a baseline names.
+        baseline: name of the baseline; None for the dataset itself.
+    """
+
+    repo_id: str
+    repo_type: str
+    dataset_id: str
+    baseline: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name without the namespace."""
+        return self.repo_id.partition("/")[2]
+
+    @property
+    def has_place(self) -> bool:
+        """Whether somebody said where to publish."""
+        return not self.repo_id.startswith(f"{NOBODY}/")
+
+
+def dataset_repository(repo_id: str) -> Repository:
+    """The dataset with every configuration.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: a bad name.
+    """
+    return Repository(check_repo_id(repo_id), "dataset", repo_id)
+
+
+def model_repositories(namespace: str, names: Iterable[str] = (), dataset_id: str | None = None) -> list[Repository]:
+    """The baselines of these names, all without names, as NAMESPACE/mnist1d-NAME.
+
+    Args:
+        namespace: a user or an organisation.
+        names: see `mnist1d_hf.list_pretrained`.
+        dataset_id: what their cards name as their data; NAMESPACE/mnist1d by default.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: no such baseline, or a bad name.
+    """
+    from mnist1d_hf.models.catalog import folder_of, list_pretrained
+
+    dataset_id = check_repo_id(dataset_id or f"{namespace}/mnist1d")
+    chosen = list(dict.fromkeys(names)) or [entry.name for entry in list_pretrained()]
+    for name in chosen:
+        folder_of(name)
+    return [Repository(check_repo_id(f"{namespace}/mnist1d-{name}"), "model", dataset_id, name) for name in chosen]
 
 
 def published_config(name: str) -> Mnist1dBuilderConfig:
@@ -82,6 +140,10 @@ def check_repo_id(repo_id: object) -> str:
     expected = "repo id: expected NAMESPACE/NAME in letters, digits, '-', '_' and '.'"
     if not isinstance(repo_id, str):
         raise InvalidTypeError(f"{expected}, found {type(repo_id).__name__}")
-    if not _REPO_ID.fullmatch(repo_id):
-        raise InvalidValueError(f"{expected}, found {repo_id!r}")
-    return repo_id
+    try:
+        validate_repo_id(repo_id)
+        if all(repo_id.partition("/")):
+            return repo_id
+    except HFValidationError:
+        pass
+    raise InvalidValueError(f"{expected}, found {repo_id!r}")
