@@ -111,6 +111,15 @@ RECIPES: dict[str, Recipe] = {
             source="best single reading of a TCN along the way, Beebe et al., arXiv 2602.13348",
         ),
         Recipe(
+            name="transformer",
+            network={"architecture": "transformer", "activation": "gelu", "dropout": 0.1},
+            steps=3_000,
+            learning_rate=2e-3,
+            optimizer="adamw",
+            weight_decay=0.05,
+            schedule="cosine",
+        ),
+        Recipe(
             name="ceiling",
             network=_RESNET,
             data="stream",
