@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ for _name in list(os.environ):
     if _name.startswith(("HF_", "HUGGING")):
         del os.environ[_name]
 os.environ.update(HF_HOME=_HOME.name, HF_HUB_OFFLINE="1", XDG_CACHE_HOME=_HOME.name, MPLCONFIGDIR=_HOME.name)
+os.environ["OMP_NUM_THREADS"] = "1"  # several test processes run side by side; numbers do not depend on the cores
 
 import datasets
 import pytest
@@ -49,6 +51,21 @@ def _elsewhere(tmp_path, monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run `mnist1d-hf ARGUMENTS` in this process: its exit code, and what it printed on stdout and stderr."""
+    from mnist1d_hf import cli
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mnist1d-hf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

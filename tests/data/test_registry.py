@@ -55,14 +55,6 @@ def test_plain_datasets_functions_find_it(tmp_path, with_folder):
     )
 
 
-def test_importing_loads_no_heavy_library(tmp_path):
-    out = run(
-        "import sys, mnist1d_hf; print([m for m in ('torch', 'transformers', 'matplotlib') if m in sys.modules])",
-        tmp_path,
-    )
-    assert out.strip() == "[]"
-
-
 def test_own_loader_works_with_the_library_untouched(tmp_path):
     run(
         """

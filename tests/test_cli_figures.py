@@ -1,0 +1,68 @@
+"""The commands that draw: plot and demo."""
+
+import pytest
+
+from mnist1d_hf import GeneratorConfig
+from mnist1d_hf.data.checksums import expected_checksums
+from mnist1d_hf.data.configurations import CONFIGURATIONS, Configuration
+
+
+@pytest.mark.parametrize("kind", ["overview", "samples", "templates", "class-means", "pca", "transformations"])
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_plot_draws_every_kind(run, kind, ending, tmp_path):
+    files = []
+    for name in ("a", "b"):
+        assert run("plot", kind, "--output", f"{name}.{ending}")[0] == 0
+        files.append((tmp_path / f"{name}.{ending}").read_bytes())
+    assert files[0] == files[1]
+    assert files[0].startswith(b"\x89PNG" if ending == "png" else b"<?xml")
+    assert len(files[0]) > 5000
+
+
+def test_plot_follows_its_options(run, tmp_path):
+    drawings = set()
+    for options in ([], ["--seed", 3], ["--config", "noise-free"], ["--label", 5]):
+        assert run("plot", "transformations", "-o", "a.svg", *options)[0] == 0
+        drawings.add((tmp_path / "a.svg").read_bytes())
+    assert len(drawings) == 4
+
+
+def test_demo_loads_checks_and_draws(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(CONFIGURATIONS, "tiny", Configuration("tiny", GeneratorConfig(num_samples=100), "no checksums"))
+    code, out, errors = run("demo", "--output", "out", "--cache-dir", "cache")
+    assert code == 0, errors
+    for name in CONFIGURATIONS:
+        assert name in out
+    assert out.count("paper's") == 2
+    assert next(line for line in out.splitlines() if "tiny" in line).split()[-1] == "–"
+    assert (tmp_path / "out" / "mnist1d.png").stat().st_size > 50_000
+
+
+def test_demo_fails_when_the_data_are_not_the_papers(run, monkeypatch):
+    wrong = CONFIGURATIONS["noise-free"]._replace(checksums=expected_checksums("shuffled"))
+    monkeypatch.setitem(CONFIGURATIONS, "noise-free", wrong)
+    code, _, errors = run("demo", "--output", "out", "--cache-dir", "cache")
+    assert code == 2
+    assert "noise-free: train x: expected" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plot", "sampels"], "unknown figure 'sampels': did you mean 'samples'?"),
+        (["plot", "-o", "figure.pdf"], "expected a file name that ends in .png or .svg"),
+        (["plot", "-o", "/dev/null/x.png"], "cannot be written"),
+        (["plot", "samples", "--label", "3"], "--label goes with transformations"),
+        (["plot", "transformations", "--label", "10"], "label: expected 0 to 9, found 10"),
+        (["demo", "--cache-dir", "/dev/null/x"], "/dev/null/x"),
+        (["demo", "-o", "/dev/null/x", "--cache-dir", "c"], "cannot be written"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_the_user_can_cause_ends_in_one_line(run, arguments, message):
+    code, out, errors = run(*arguments)
+    assert code == 2
+    assert errors.startswith("mnist1d-hf: ")
+    assert message in errors
+    assert errors.count("\n") == 1
+    assert "Traceback" not in errors + out
