@@ -24,7 +24,7 @@ NAMES = [entry.name for entry in list_pretrained()]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_weights_give_the_accuracy_that_is_stated(name):
-    """Exactly: the same answers on the test split."""
+    """Exactly: the same predictions on the test split."""
     found = results(name)
     arrays = load_arrays(found["data"]["configuration"])
     measured = evaluation.evaluate(load_pretrained(name), arrays.x_test, arrays.label_test)
@@ -49,40 +49,7 @@ def test_the_tables_follow_from_the_rows(name):
     assert json.loads(json.dumps(RECIPES[name].to_dict()["network"])) == found["recipe"]["network"]
 
 
-@pytest.mark.parametrize(
-    ("name", "low", "high"),
-    [
-        ("logistic", 31, 33),
-        ("mlp", 63.5, 66.5),  # at the final step
-        ("cnn", 92, 96),
-        ("gru", 89, 93),
-        ("logistic-shuffled", 30, 34),
-        ("cnn-shuffled", 54, 58),
-    ],
-)
-def test_the_papers_protocol_gives_the_papers_figures(name, low, high):
-    found = results(name)
-    assert low <= 100 * found["test_accuracy"]["mean"] <= high
-    assert found["best_reading"]["mean"] > found["test_accuracy"]["mean"]
-
-
-@pytest.mark.parametrize(
-    ("name", "seeds", "key", "least"),
-    [
-        ("cnn-review", 100, "test", 96.8),
-        ("mlp-review", 100, "test", 73.3),
-        ("mlp-40k", 20, "test", 93),
-        ("mlp-augmented", 20, "test", 96),
-        ("resnet", 20, "test", 99.4),
-        ("ceiling", 3, "fresh", 99.8),
-    ],
-)
-def test_the_strong_recipes_reach_the_literature(name, seeds, key, least):
-    values = [row[key] for row in results(name)["members"]]
-    assert len(values) >= seeds
-    assert 100 * sum(values) / len(values) >= least
-
-
+@pytest.mark.long
 def test_a_recipe_lands_in_its_interval(tmp_path):
     """`logistic` trained again, 10 seeds: its mean is within four standard errors of the recorded population's, and
     its folder is a baseline. Training is deterministic here, elsewhere it may round differently: false alarm 6e-5."""
@@ -165,7 +132,7 @@ def test_intervals():
     ("changes", "message"),
     [
         ({"optimizer": "sdg"}, "optimizer: expected one of adam, adamw, sgd, rmsprop, found 'sdg'"),
-        ({"schedule": "linear"}, "schedule: expected one of constant, cosine"),
+        ({"select": "last"}, "select: expected one of final, best, loss, found 'last'"),
         ({"select": "best", "holdout": 0.0}, "select: the best step is chosen on held-out data"),
     ],
     ids=str,

@@ -74,15 +74,6 @@ def test_masks_hold_and_the_rest_learns(arrays):
     assert (after != before)[mask == 1].float().mean() > 0.9
 
 
-def test_members_do_not_influence_one_another(arrays):
-    procedure = Procedure(steps=20, optimizer="sgd", momentum=0.9, shuffle=True)
-    together = Ensemble(networks(3), procedure, arrays.x, arrays.label)
-    together.run()
-    alone = Ensemble(networks(3)[1:2], procedure, arrays.x, arrays.label, seeds=[1])
-    alone.run()
-    torch.testing.assert_close(together.logits(arrays.x_test)[1], alone.logits(arrays.x_test)[0], rtol=0, atol=1e-4)
-
-
 def test_an_epoch_takes_every_row_once(arrays):
     ensemble = Ensemble(networks(2), Procedure(steps=10, shuffle=True), arrays.x[:500], arrays.label[:500])
     seen = torch.cat([ensemble.batches.next(step)[0] for step in range(5)], dim=1)
@@ -122,6 +113,7 @@ def test_the_squared_error_is_the_mean_over_samples_and_classes():
     [
         ({"optimizer": "magic"}, "optimizer: expected one of adam, adamw, sgd, rmsprop, found 'magic'"),
         ({"loss": "hinge"}, "loss: expected one of cross-entropy, squared-error"),
+        ({"schedule": "linear"}, "schedule: expected one of constant, cosine"),
     ],
 )
 def test_bad_procedures_are_refused(arguments, message):
