@@ -10,7 +10,7 @@ from scipy import stats
 from torch import nn
 
 from mnist1d_hf import list_pretrained, load_pretrained
-from mnist1d_hf.models.catalog import FOLDER, folder_of, results
+from mnist1d_hf.models.catalog import FOLDER, results
 from mnist1d_hf.training import evaluation
 from mnist1d_hf.training.baseline import write_baseline
 from mnist1d_hf.training.data import load_arrays
@@ -140,7 +140,3 @@ def test_intervals():
 def test_bad_recipes_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         Recipe(**{"name": "x", "network": {}, "steps": 1, **changes})
-
-
-def test_folders_are_what_from_pretrained_takes():
-    assert {path.name for path in folder_of("cnn").iterdir()} == {"config.json", "model.safetensors", "results.json"}

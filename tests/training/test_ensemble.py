@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional
 
 from mnist1d_hf.training.data import load_arrays
-from mnist1d_hf.training.ensemble import Ensemble, Procedure, sample_losses, seeded
+from mnist1d_hf.training.ensemble import Ensemble, Procedure, seeded
 from mnist1d_hf.training.population import new_network
 
 
@@ -90,22 +89,6 @@ def test_batches_in_stored_order_go_round(arrays):
         labels.append(ensemble.batches.next(step)[1][0])
     expected = np.concatenate([arrays.label[:100], arrays.label[:20]])
     assert torch.cat(labels).tolist() == expected.tolist()
-
-
-def test_global_random_numbers_are_left_alone(arrays):
-    torch.manual_seed(0)
-    expected = torch.rand(3)
-    torch.manual_seed(0)
-    Ensemble(networks(2), Procedure(steps=5, shuffle=True), arrays.x, arrays.label).run()
-    assert torch.equal(torch.rand(3), expected)
-
-
-def test_the_squared_error_is_the_mean_over_samples_and_classes():
-    logits, label = torch.randn(2, 5, 3), torch.randint(3, (2, 5))
-    expected = [
-        nn.functional.mse_loss(a, nn.functional.one_hot(b, 3).float()) for a, b in zip(logits, label, strict=True)
-    ]
-    torch.testing.assert_close(sample_losses(logits, label, "squared-error").mean(1), torch.stack(expected))
 
 
 @pytest.mark.parametrize(

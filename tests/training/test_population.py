@@ -237,15 +237,6 @@ def test_random_numbers_are_drawn_where_the_generators_are(changes, arrays):
     assert x.device.type == label.device.type == outputs.device.type == "meta"
 
 
-def test_augmentation_keeps_the_members_apart():
-    x = torch.randn(3, 7, 40)
-    vary = Augmentation(shift=5, scale=0.2, stretch=0.1, ramp=1.0, noise=0.1)
-    together = vary(x, [torch.Generator().manual_seed(seed) for seed in (1, 2, 3)])
-    alone = vary(x[1:2], [torch.Generator().manual_seed(2)])
-    assert torch.equal(together[1], alone[0])
-    assert torch.equal(Augmentation()(x, [torch.Generator() for _ in range(3)]), x)
-
-
 # Runs
 
 
