@@ -10,7 +10,8 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from mnist1d_hf.errors import OutputError
 from mnist1d_hf.export.card import folder_card
@@ -40,7 +41,7 @@ def build(
         plan: what to write.
         output: a local folder, or a URL that fsspec knows.
         engine: who writes; see `mnist1d_hf.export.engines`. That of a `SplitPlan` is this process.
-        overwrite: replace a build of other arguments; a folder with anything else in it is refused.
+        overwrite: replace an earlier build; a folder with anything else in it is refused.
         progress: called with the number of samples just finished.
 
     Returns:
@@ -58,13 +59,14 @@ def build(
     folder = RunFolder(output, PLAN, units=UNITS, remedy="choose another --output, or replace it with --overwrite")
     store, settings = folder.store, plan.settings()
     with write_errors(store, GOES_ON):
-        if overwrite:
+        if overwrite and not _is_begun(folder, settings):
             _clear(folder)
         if store.exists(SUMS) and store.exists(PLAN):
             folder.check(settings)
             missing = set(plan.names()) - set(store.names())
             if missing:
                 raise OutputError(f"{store}: {min(missing)} is missing; verify --rebuild makes it again")
+            folder.remove_units()  # of a build that was killed at its very end
             report(sum(plan.rows()))
             return store
         with folder.claimed(settings):
@@ -104,6 +106,15 @@ def _card(store: Store, plan: Plan) -> bytes:
         split, _, _ = name.removeprefix("data/").partition("-")
         sizes[split] += store.size(name)
     return folder_card(plan.config, sizes).encode()
+
+
+def _is_begun(folder: RunFolder, settings: Mapping[str, Any]) -> bool:
+    """Whether the folder holds an unfinished build with these settings."""
+    try:
+        folder.check(settings)
+    except OutputError:
+        return False
+    return folder.store.exists(PLAN) and not folder.store.exists(SUMS)
 
 
 def _clear(folder: RunFolder) -> None:

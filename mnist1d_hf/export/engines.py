@@ -51,30 +51,27 @@ def on_ray(address: str | None = None) -> Engine:
 
             def do(row: dict[str, Any]) -> dict[str, Any]:
                 done: list[int] = []
-                function(*tasks[int(row["number"])], done.append)
-                return {"done": sum(done)}
+                try:
+                    function(*tasks[int(row["number"])], done.append)
+                except UserError as error:  # as a value: Ray wraps errors that are raised
+                    return {"done": 0, "error": str(error)}
+                return {"done": sum(done), "error": ""}
 
             # One block, and so one Ray task, for each of ours: that is what is repeated when a node is lost.
             numbers = [{"number": number} for number in range(len(tasks))]
             rows = ray.data.from_items(numbers, override_num_blocks=len(numbers))
             try:
                 for row in rows.map(do).iter_rows():
+                    if row["error"]:
+                        raise OutputError(row["error"])
                     report(int(row["done"]))
+            except ray.exceptions.RayTaskError:
+                raise  # a bug
             except ray.exceptions.RayError as error:
-                raise _cause(error) from error
+                said = str(error).strip().splitlines() or [type(error).__name__]
+                raise OutputError(f"engine ray: the cluster gave up: {said[0]}") from error
 
     return engine
-
-
-def _cause(error: BaseException) -> UserError:
-    """The error that the user can fix, inside an error from a cluster."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, UserError):
-            return OutputError(str(inner))
-        inner = getattr(inner, "cause", None) or inner.__cause__
-    lines = str(error).strip().splitlines()
-    return OutputError(f"engine ray: the cluster gave up: {lines[-1] if lines else type(error).__name__}")
 
 
 def _require_reachable(address: str | None) -> None:

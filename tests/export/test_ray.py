@@ -1,22 +1,56 @@
-"""A build on a real Ray cluster of two nodes on this machine, one of which is lost on the way."""
+"""Builds on a real Ray cluster on this machine."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from mnist1d_hf.data.schema import Mnist1dBuilderConfig
+from mnist1d_hf.errors import OutputError
 from mnist1d_hf.export import engines
-from mnist1d_hf.export.folder import SUMS, verify_folder
-from mnist1d_hf.export.plan import ShardPlan
-from mnist1d_hf.export.shards import build_shards
-from tests.export.test_shards import contents, running, wait_for
+from mnist1d_hf.export.build import build
+from mnist1d_hf.export.folder import SUMS
+from tests.export.test_build import contents, shard_plan, wait_for
 
 pytest.importorskip("ray", reason="Ray has no release for this Python or system")
 from ray.cluster_utils import Cluster
 
 N, SHARDS = 200_000, 200
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
+
+
+@pytest.fixture(autouse=True)
+def _no_token(monkeypatch):
+    """Ray would keep one in the home directory."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+
+
+@pytest.fixture
+def _one_node():
+    import ray
+
+    ray.init(num_cpus=2, object_store_memory=10**8, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("_one_node")
+def test_a_cluster_gives_the_same_bytes():
+    reported = []
+    build(shard_plan(), "out", engines.on_ray(), progress=reported.append)
+    assert sum(reported) == 2000
+    build(shard_plan(), "alone")
+    assert contents("out") == contents("alone")
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("_one_node")
+def test_an_error_on_a_node_is_one_for_the_user():
+    Path("out/data/train-00002-of-00004.parquet").mkdir(parents=True)
+    Path("out/build.json").write_text(json.dumps(shard_plan().settings()))
+    with pytest.raises(OutputError, match=r"out: cannot be written: Is a directory; what is finished is kept"):
+        build(shard_plan(), "out", engines.on_ray())
 
 
 @pytest.fixture
@@ -33,28 +67,26 @@ def written():
     return len(list(Path("out/data").glob("train-*.parquet")))
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # Ray's own
+@pytest.mark.long
 def test_a_node_is_lost_and_nothing_else(cluster):
     """SIGKILL for the second node in the middle: complete, and the bytes of a build in one process."""
     made, second = cluster
-    options = ["--num-samples", str(N), "--num-shards", str(SHARDS), "--engine", "ray", "--address", made.address]
-    with running(*options) as process:
-        wait_for(lambda: written() >= 20 or process.poll() is not None, seconds=90)
-        workers = _workers_of(second)
+    command = [sys.executable, "-m", "mnist1d_hf.cli", "build", "--config", "stream", "--num-samples", str(N)]
+    command += ["--num-shards", str(SHARDS), "--engine", "ray", "--address", made.address, "--output", "out"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: written() >= 20 or process.poll() is not None)
+        workers = workers_of(second)
         made.remove_node(second, allow_graceful=False)
         at_the_loss = written()
-        out, errors = process.communicate(timeout=180)
+        _, errors = process.communicate(timeout=180)
     assert process.returncode == 0, errors
     assert 20 <= at_the_loss < SHARDS
     assert workers, "the lost node had no worker"
-    assert f"{N:,} samples in {SHARDS} files" in out
-    plan = ShardPlan.of(Mnist1dBuilderConfig.resolve("stream", {"num_samples": N}), SHARDS)
-    build_shards(plan, "alone", engines.in_this_process)
+    build(shard_plan(SHARDS, num_samples=N), "alone")
     assert contents("out") == contents("alone")
-    assert verify_folder("out") == SHARDS + 2
 
 
-def _workers_of(node):
+def workers_of(node):
     """Processes that ran tasks of the build on that node."""
     raylet = next(processes[0].process.pid for kind, processes in node.all_processes.items() if kind == "raylet")
     listing = subprocess.run(["ps", "-eo", "ppid=,args="], capture_output=True, text=True, check=True).stdout
@@ -63,10 +95,6 @@ def _workers_of(node):
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:no", "auto"])
 def test_a_cluster_that_is_not_there(address):
-    command = [sys.executable, "-m", "mnist1d_hf.cli", "build", "--config", "stream", "--num-samples", "10"]
-    command += ["--engine", "ray", "--address", address, "--output", "out"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 2
-    assert f"engine ray: no cluster at {address}" in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(OutputError, match=f"engine ray: no cluster at {address}"):
+        build(shard_plan(), "out", engines.on_ray(address))
     assert not Path("out", SUMS).exists()
