@@ -108,7 +108,7 @@ def _list() -> None:
     from mnist1d_hf.studies.catalog import all_studies
     from mnist1d_hf.studies.recorded import full_cost
 
-    rows = [(study.name, study.question, full_cost(study)) for study in all_studies().values()]
+    rows: list[tuple[str, ...]] = [(item.name, item.question, full_cost(item)) for item in all_studies().values()]
     print_table("Studies", ("study", "question", "full run"), rows)
 
 

@@ -308,10 +308,9 @@ def _places(table: pd.DataFrame, name: str) -> list[Claim]:
             expected, where = (n * classes, "n K") if loss == "squared-error" else (n, "n")
             what = "peak of the test loss" if kind is peaks else "threshold of fitting"
             text = f"With {NAMES[loss]} the {what} of the {name} is at P = {where} parameters (P / {where} is 1)"
-            bounds = {"least": 0.5, "most": 2.0}
-            values = kind(some, ends=True) / expected
-            title = f"{short}, {NAMES[loss]}, {name}"
-            found.append(claim_mean(title, text, values, **bounds, literature=f"P = {where}", source=CLAIM))
+            details: dict[str, Any] = {"literature": f"P = {where}", "source": CLAIM}
+            title, values = f"{short}, {NAMES[loss]}, {name}", kind(some, ends=True) / expected
+            found.append(claim_mean(title, text, values, least=0.5, most=2.0, **details))
     return found
 
 
@@ -354,7 +353,8 @@ def _error_peaks(table: pd.DataFrame) -> list[Claim]:
     """Whether the test error has a peak, with label noise and without."""
     table = select(table, samples=table["samples"].max()) if len(table) else table
     noisy, clean = table[table["noise"] > 0], table[table["noise"] == 0]
-    details, found = {"source": PAPER, "unit": "points"}, []
+    details: dict[str, Any] = {"source": PAPER, "unit": "points"}
+    found = []
     if len(noisy):
         fall = places.last_fall(*grid(noisy, "test_error", "parameters"), noisy["samples"].iloc[0])
         text = "With label noise the test error peaks and falls again by 5 points"

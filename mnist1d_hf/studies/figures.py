@@ -58,6 +58,6 @@ def bars(axis: Any, places: Any, values: Sequence[NDArray[Any]], horizontal: boo
         axis.bar(places, means, yerr=stds, **style)
 
 
-def crosses(axis: Any, published: Mapping[float, float], color: str, **style: Any) -> None:
+def crosses(axis: Any, published: Mapping[Any, float], color: str, **style: Any) -> None:
     """A cross for each published value, by its place on the x axis."""
     axis.plot(list(published.keys()), list(published.values()), "x", color=color, **style)

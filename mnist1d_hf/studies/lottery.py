@@ -329,9 +329,9 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     """Mask against weights first, then the transfers, the masks' neighbours and the pruning curve."""
     near = [transferred(table, mask, column="adjacency") for mask in ("lottery", "random")]
     text = "In the first layer the ticket keeps 1.66 times as many pairs of neighbours as a random mask"
-    bounds, literature = {"least": 1.33, "most": 2.0}, "0.0093 / 0.0056 = 1.66"
+    details: dict[str, Any] = {"literature": "0.0093 / 0.0056 = 1.66", "source": SOURCE}
     found = _transfers(table)
-    found.append(claim_mean("neighbours", text, near[0] / near[1], **bounds, literature=literature, source=SOURCE))
+    found.append(claim_mean("neighbours", text, near[0] / near[1], least=1.33, most=2.0, **details))
     for mask, published in PAPER.items():
         for sparsity, value in published.items():
             values = by_seed(table, "test_accuracy", part="pruning", mask=mask, sparsity=sparsity)

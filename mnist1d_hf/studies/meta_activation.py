@@ -38,6 +38,7 @@ from torch import Tensor, nn
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.generator import generate
 from mnist1d_hf.errors import InvalidValueError
+from mnist1d_hf.studies import places
 from mnist1d_hf.studies.claims import Claim, claim_mean, claim_published
 from mnist1d_hf.studies.figures import bars, curve, new_figure
 from mnist1d_hf.studies.frames import Row, by_seed, select
@@ -110,12 +111,7 @@ class Data(NamedTuple):
     label_test: Tensor
 
 
-class Scores(NamedTuple):
-    """Of inner trainings: mean of the losses that count and of all, and accuracy in percent; each (members,)."""
-
-    objective: NDArray[Any]
-    mean_loss: NDArray[Any]
-    accuracy: NDArray[Any]
+Scores = dict[str, NDArray[Any]]  # columns of the table -> (members,)
 
 
 def units(settings: ActivationSettings) -> list[Unit]:
@@ -186,15 +182,17 @@ def train_inner(
     """Train and measure inner networks, with noise (members, steps + 1, hidden) on their hidden units.
 
     Returns:
-        What `backpropagate` needs of each step, and the scores.
+        What `backpropagate` needs of each step, and the scores: mean of the losses that count, mean of all losses, and
+        accuracy in percent.
     """
     losses, trained, steps = train(settings.inner, weights, samples.x, samples.label, activation, noise)
     before = torch.baddbmm(trained.first_bias[:, None], samples.x_test, trained.first.transpose(1, 2))
     hidden = activation(before, settings.steps).value + noise[:, -1:]
     logits = torch.baddbmm(trained.second_bias[:, None], hidden, trained.second.transpose(1, 2))
     correct = (logits.argmax(-1) == samples.label_test).double().mean(1)
-    counted = losses[:, -settings.counted :].double().mean(1)
-    return steps, Scores(*(values.cpu().numpy() for values in (counted, losses.double().mean(1), 100 * correct)))
+    counted, everything = losses[:, -settings.counted :].double().mean(1), losses.double().mean(1)
+    scores = {"objective": counted, "mean_loss": everything, "test_accuracy": 100 * correct}
+    return steps, {name: values.cpu().numpy() for name, values in scores.items()}
 
 
 def _rows(
@@ -217,11 +215,9 @@ def _rows(
             "seed": seed,
             "inner_seed": inner_seed,
             "data": data,
-            "objective": float(scores.objective[member]),
-            "mean_loss": float(scores.mean_loss[member]),
-            "test_accuracy": float(scores.accuracy[member]),
-            "objectives": rounded(one.objective[member] for one in history),
-            "accuracies": rounded(one.accuracy[member] for one in history),
+            **{name: float(values[member]) for name, values in scores.items()},
+            "objectives": rounded(one["objective"][member] for one in history),
+            "accuracies": rounded(one["test_accuracy"][member] for one in history),
             "shape": rounded(forms[member] if forms else ()),
         }
         for member, (seed, inner_seed) in enumerate(zip(seeds, inner_seeds, strict=True))
@@ -231,20 +227,9 @@ def _rows(
 def shapes(small: Weights) -> list[list[float]]:
     """The learned function of each member at the places `SHAPE`, without noise."""
     members = len(small.first)
-    places = torch.tensor(SHAPE).to(small.first).expand(members, 1, -1)
+    x = torch.tensor(SHAPE).to(small.first).expand(members, 1, -1)
     activation = Learned(tabulate(small), torch.zeros(members, 1).to(small.first))
-    return [[float(value) for value in values.flatten()] for values in activation(places, 0).value]
-
-
-def extrema(form: Sequence[float]) -> int:
-    """The number of local extrema of a function, from its values at rising places.
-
-    >>> extrema([0.0, 1.0, 0.5, 0.5, 0.7])
-    2
-    """
-    signs = np.sign(np.diff(np.asarray(form)))
-    signs = signs[signs != 0]
-    return int((signs[1:] != signs[:-1]).sum())
+    return activation(x, 0).value[:, 0].tolist()
 
 
 def draw(settings: ActivationSettings, seeds: Sequence[int], device: str) -> RandomNumbers:
@@ -259,9 +244,7 @@ def draw(settings: ActivationSettings, seeds: Sequence[int], device: str) -> Ran
     return RandomNumbers(*weights, *(stacked([one[part] for one in members]) for part in (3, 4)))
 
 
-def _draw_one(
-    settings: ActivationSettings, seed: int
-) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor, Tensor]:
+def _draw_one(settings: ActivationSettings, seed: int) -> tuple[Any, ...]:
     """Weights and noise of a seed, as in `RandomNumbers`. An outer step of the notebook goes on with the random
     generator where the inner training before it stopped, and that training always starts from the seed. So the inner
     weights are the same from the second outer step on."""
@@ -291,10 +274,11 @@ def _draw_one(
 def load(settings: ActivationSettings, data: str, seeds: Sequence[int], device: str) -> Data:
     """The paper's kind of data, the same for all seeds, or a training set of its own for each seed."""
     rows = settings.samples * 4 // 5
+    own: tuple[NDArray[Any], ...] = ()
     if data == "paper":
         made = generate(GeneratorConfig(num_samples=settings.samples))
         x, label = made.x.astype(np.float32), made.label.astype(np.int64)
-        own, shared = (), (x[:rows], label[:rows], x[rows:], label[rows:])
+        shared: tuple[NDArray[Any], ...] = (x[:rows], label[:rows], x[rows:], label[rows:])
     else:
         own, shared = training_sets(seeds, rows), fresh_samples("default", settings.test_samples)
     expanded = (torch.from_numpy(values).to(device).expand(len(seeds), *values.shape) for values in shared)
@@ -309,8 +293,16 @@ def figure(table: pd.DataFrame) -> Figure:
     names = ["learned", *PAPER]
     for shift, data, color in ((0.0, "paper", "C3"), (0.4, "fresh", "C0")):
         values = [in_new_trainings(table, name, data) for name in names]
-        places = np.arange(len(names)) + shift
-        bars(new, places, values, horizontal=True, height=0.4, color=color, alpha=0.8, label=f"{data} data")
+        bars(
+            new,
+            np.arange(len(names)) + shift,
+            values,
+            horizontal=True,
+            height=0.4,
+            color=color,
+            alpha=0.8,
+            label=f"{data} data",
+        )
     new.plot([LEARNED, *PAPER.values()], np.arange(len(names)) + 0.2, "kx", markersize=5, label="notebook, seed 0")
     new.set_yticks(np.arange(len(names)) + 0.2, ["learned", *LABELS.values()])
     new.invert_yaxis()
@@ -342,7 +334,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     if not len(learning):
         return []
     own = select(table, part="inner", data="paper", inner_seed=list(learning["seed"]))
-    extremes = [extrema(form) for form in learning["shape"]]
+    extremes = [places.extrema(form) for form in learning["shape"]]
     found = _gains(table) + _seed_zero(select(learning, seed=0)) + _history(learning)
     text = "Between -5 and 5 the learned function has two extrema"
     found.append(claim_published("two extrema", text, extremes, 2, 0.5, source=FIGURE))
@@ -356,7 +348,8 @@ def claims(table: pd.DataFrame) -> list[Claim]:
 def _gains(table: pd.DataFrame) -> list[Claim]:
     """The gain over ReLU in trainings that nothing was learned on."""
     published, found = LEARNED - PAPER["relu"], []
-    details = {"source": SOURCE, "unit": "points", "literature": f"{published:+.1f} on its own training"}
+    literature = f"{published:+.1f} on its own training"
+    details: dict[str, Any] = {"literature": literature, "source": SOURCE, "unit": "points"}
     for data, where in (("paper", "other initial weights and noise"), ("fresh", "other data, too")):
         gain = in_new_trainings(table, "learned", data) - in_new_trainings(table, "relu", data)
         better = f"With {where}, the learned function beats ReLU"
@@ -369,14 +362,12 @@ def _gains(table: pd.DataFrame) -> list[Claim]:
 def _seed_zero(learning: pd.DataFrame) -> list[Claim]:
     """The notebook's own run, of which it printed the log. It is one run, so there is no interval."""
     text = "In the first ten outer steps the objective of seed 0 differs from the notebook's log by at most 0.005"
-    literature = f"{PRINTED[0]:g} -> {PRINTED[-1]:g}"
-    found = []
-    for objectives in learning["objectives"]:
-        count = min(len(PRINTED), len(objectives))
-        difference = np.abs(np.subtract(objectives[:count], PRINTED[:count])).max()
-        name = "seed 0, step by step"
-        found.append(claim_mean(name, text, [difference], most=0.005, literature=literature, source=SOURCE))
-    return found
+    differences = [
+        max(abs(one - other) for one, other in zip(objectives, PRINTED, strict=False))
+        for objectives in learning["objectives"]
+    ]
+    details: dict[str, Any] = {"literature": f"{PRINTED[0]:g} -> {PRINTED[-1]:g}", "source": SOURCE}
+    return [claim_mean("seed 0, step by step", text, differences, most=0.005, **details)] if differences else []
 
 
 def _history(learning: pd.DataFrame) -> list[Claim]:

@@ -259,7 +259,7 @@ def _both_sides(table: pd.DataFrame, data: str) -> list[Claim]:
     )
     agree = np.abs(above - below) <= SAME  # False for what is not finite
     literature = f"seed 0: {PRINTED[HIGH][-1]:.3f} - {PRINTED[LOW][-1]:.3f} = 0.004"
-    details = {"least": NEARLY_ALL, "literature": literature, "source": SOURCE}
+    details: dict[str, Any] = {"least": NEARLY_ALL, "literature": literature, "source": SOURCE}
     return [claim_fraction(f"both sides agree, {data}", text, agree, **details)]
 
 
@@ -271,7 +271,7 @@ def _seed_zero(table: pd.DataFrame, start: float) -> list[Claim]:
     for rates in table["rates"]:
         differences = [abs(rate - other) for rate, other in zip(rates[3::3], PRINTED[start], strict=False)]
         if differences:
-            details = {"most": 0.001, "literature": literature, "source": SOURCE}
+            details: dict[str, Any] = {"most": 0.001, "literature": literature, "source": SOURCE}
             found.append(claim_mean(f"seed 0 from {start:g}", text, [max(differences)], **details))
     return found
 

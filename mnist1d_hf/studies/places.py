@@ -1,11 +1,13 @@
-"""Places on curves over the size of a network: where the loss peaks, and from which size on a training set is fitted.
+"""Places on curves, most of them over the size of a network: where the loss peaks, from which size on a training set is
+fitted.
 
-Each function takes the sizes (widths,), rising, and what was measured there for each seed (seeds, widths).
+Sizes are (widths,), rising; what was measured there is (seeds, widths).
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -93,3 +95,14 @@ def greatest_rise(error: NDArray[Any]) -> NDArray[Any]:
     mean = error.mean(0)
     first, second = max(itertools.combinations(range(len(mean)), 2), key=lambda pair: mean[pair[1]] - mean[pair[0]])
     return np.asarray(error[:, second] - error[:, first])
+
+
+def extrema(curve: Sequence[float]) -> int:
+    """The number of local extrema of a function, from its values at rising places.
+
+    >>> extrema([0.0, 1.0, 0.5, 0.5, 0.7])
+    2
+    """
+    signs = np.sign(np.diff(np.asarray(curve)))
+    signs = signs[signs != 0]
+    return int((signs[1:] != signs[:-1]).sum())

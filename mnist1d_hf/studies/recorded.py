@@ -87,7 +87,7 @@ def markdown() -> str:
     '| study | question | full run |'
     """
     studies = list(all_studies().values())
-    rows = [(study.name, study.question, full_cost(study)) for study in studies]
+    rows: list[tuple[str, ...]] = [(study.name, study.question, full_cost(study)) for study in studies]
     total = sum(full_seconds(study) for study in studies)
     parts = [
         markdown_table(("study", "question", "full run"), rows),

@@ -328,7 +328,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             one, other = _accuracy(some, better), _accuracy(some, worse)
             if len(one) and len(other):
                 literature = f"{PUBLISHED[better] - PUBLISHED[worse]:+.1f}"
-                details = {"literature": literature, "source": SOURCE, "unit": "points"}
+                details: dict[str, Any] = {"literature": literature, "source": SOURCE, "unit": "points"}
                 found.append(claim_mean(f"{name}, {data}", text, one - other, least=0.0, **details))
     for reading, value in PUBLISHED.items():
         projector, measure, layer = reading

@@ -241,8 +241,7 @@ def _draw_paper(axis: Any, table: pd.DataFrame) -> None:
         label = "as they are" if signals == "normal" else signals
         bars(axis, place + shift, values, width=0.36, alpha=0.75, label=label, color=color)
         means, errors = zip(*(PAPER[network, signals] for network in NAMES), strict=True)
-        label = "paper" if shift > 0 else None
-        axis.errorbar(place + shift, means, errors, fmt="x", color="0.2", label=label)
+        axis.errorbar(place + shift, means, errors, fmt="x", color="0.2", label="paper" if shift > 0 else None)
     axis.set_axisbelow(True)
     axis.set(xticks=place, xticklabels=NAMES.values(), ylabel="test accuracy, %", title="the paper's networks")
     axis.set_ylim(0, 108)
@@ -293,7 +292,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
 def _shuffling(table: pd.DataFrame) -> list[Claim]:
     """Differences between signals as they are and shuffled ones; the tolerance is the sum of both published ones."""
     found = []
-    details = {"source": SOURCE, "unit": "points"}
+    details: dict[str, Any] = {"source": SOURCE, "unit": "points"}
     for network in ("cnn", "mlp", "gru", "logistic"):
         (high, one), (low, other) = PAPER[network, "normal"], PAPER[network, "shuffled"]
         cost = f"{high - low} points" if high > low else "nothing"
@@ -311,7 +310,7 @@ def _shuffling(table: pd.DataFrame) -> list[Claim]:
 def _review(table: pd.DataFrame) -> list[Claim]:
     """The claims of the review, as far as the sizes that it used were trained."""
     sizes, found = set(select(table, part="samples")["samples"]), []
-    details = {"source": READER, "unit": "%"}
+    details: dict[str, Any] = {"source": READER, "unit": "%"}
     if 40000 in sizes:
         text, values = "With 40,000 training samples a dense network exceeds 93 %", accuracy(table, "dense", 40000)
         found.append(claim_mean("dense, 40,000", text, values, least=93.0, literature="above 93 %", **details))
@@ -329,7 +328,7 @@ def _augmentation(table: pd.DataFrame) -> list[Claim]:
     """What the review calls "a lot" is taken as more than half of what the CNN is ahead of the dense network."""
     plain = accuracy(table, "dense", 4000)
     gap, found = accuracy(table, "CNN", 4000) - plain, []
-    details = {"literature": "a lot, no number", "source": READER, "unit": "% of the gap"}
+    details: dict[str, Any] = {"literature": "a lot, no number", "source": READER, "unit": "% of the gap"}
     for kind, what in (("naive", "Varying the signals"), ("synthesis", "Putting signals together from parts")):
         text = f"{what} closes more than half of the gap between the dense network and the CNN"
         closed = 100 * (accuracy(table, "dense", 4000, kind) - plain) / gap

@@ -1,8 +1,8 @@
-"""New training signals from old ones, with nothing but the training split: what the generator varies, varied again.
+"""New training signals from old ones of the training split: what the generator varies is varied again.
 
-A finished signal is a circular shift of a template in a row of smooth noise, times a factor, plus white noise, minus
-a ramp. Each step below changes one of these and leaves the class as it is. Ramp and noise of the signal stay where they
-were in it, so that a shifted one has a jump where its ends met; `synthesis` makes signals without such seams.
+A finished signal is a circular shift of a template in a row of smooth noise, times a factor, plus white noise, minus a
+ramp. Each step below changes one of these and leaves the class as it is. The signal's own ramp and noise are shifted
+with it, so a shifted signal has a jump where its ends meet. `synthesis` makes signals without such jumps.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How far each property is varied; lengths in points of the signal, the rest in its standard deviations.
+    """How far each property is varied: lengths in points of the signal, the rest in its standard deviations.
 
     Attributes:
         shift: greatest circular shift to either side, in points; fractions of a point are interpolated.
         scale: the factor is drawn from 1 - scale .. 1 + scale.
         stretch: the time axis is stretched by 1 - stretch .. 1 + stretch.
         ramp: greatest difference between the two ends of the ramp that is added.
-        noise: deviation of white noise.
+        noise: standard deviation of white noise.
     """
 
     shift: float = 0.0
@@ -32,7 +32,15 @@ class Augmentation:
     noise: float = 0.0
 
     def __call__(self, x: Tensor, generators: list[torch.Generator]) -> Tensor:
-        """Signals (members, batch, length) varied, each member with its own source of random numbers."""
+        """Vary signals.
+
+        Args:
+            x: (members, batch, length).
+            generators: one for each member.
+
+        Returns:
+            New signals, shaped as `x`.
+        """
         shape = (x.shape[1], 4)
         draws = torch.stack([torch.rand(shape, generator=generator) for generator in generators]).to(x) * 2 - 1
         shift, scale, stretch, ramp = draws.unbind(-1)
@@ -48,7 +56,7 @@ class Augmentation:
 
 
 def _moved(x: Tensor, shift: Tensor, stretch: Tensor) -> Tensor:
-    """Each signal read at stretched and shifted places, going round at its ends."""
+    """Each signal, read at stretched and shifted places, circularly; shaped as `x`."""
     length = x.shape[-1]
     middle = (length - 1) / 2
     place = torch.arange(length).to(x)

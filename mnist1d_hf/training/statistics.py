@@ -1,4 +1,4 @@
-"""Means, deviations and intervals of accuracies."""
+"""Means, standard deviations and intervals over seeds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Two-sided 95 % quantiles of Student's t for 1 .. 30 degrees of freedom; beyond, the normal's is close enough with
-# a correction of first order.
+# Two-sided 95 % quantiles of Student's t for 1 .. 30 degrees of freedom; beyond, the quantile of the normal
+# distribution with a first-order correction is close enough.
 _T95 = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
@@ -18,7 +18,7 @@ _T95 = (
 
 
 class Summary(NamedTuple):
-    """Of several seeds: how many, mean, standard deviation, and the 95 % interval of the mean."""
+    """Number of seeds, mean, standard deviation, and the 95 % interval of the mean."""
 
     n: int
     mean: float
@@ -28,7 +28,13 @@ class Summary(NamedTuple):
 
 
 def summarize(values: Sequence[float]) -> Summary:
-    """Mean ± standard deviation over seeds, with Student's 95 % interval of the mean.
+    """Mean and standard deviation over seeds, with Student's 95 % interval of the mean.
+
+    Args:
+        values: one for each independent seed, (seeds,).
+
+    Returns:
+        Numbers in the unit of the values. With one seed there is no standard deviation and no interval: they are NaN.
 
     >>> summary = summarize([0.9, 0.92, 0.94])
     >>> round(summary.mean, 3), round(summary.std, 3), round(summary.low, 3)
@@ -45,14 +51,20 @@ def summarize(values: Sequence[float]) -> Summary:
 
 
 def wilson_interval(right: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share of right answers (Wilson 1927).
+    """The 95 % interval of a fraction (Wilson 1927).
+
+    Args:
+        right, total: the fraction is right / total, an accuracy for example.
+
+    Returns:
+        Both ends of the interval, from 0 to 1.
 
     >>> [round(edge, 4) for edge in wilson_interval(958, 1000)]
     [0.9437, 0.9688]
     """
     z = 1.959964
-    share = right / total
-    centre = share + z * z / (2 * total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    fraction = right / total
+    centre = fraction + z * z / (2 * total)
+    half = z * math.sqrt(fraction * (1 - fraction) / total + z * z / (4 * total * total))
     scale = 1 + z * z / total
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)

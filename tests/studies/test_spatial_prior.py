@@ -120,7 +120,7 @@ def test_claims_of_what_was_left_out_are_left_out():
 
 def test_augmentation_changes_what_a_network_learns():
     """On the same seed and samples, with too few steps to be good."""
-    settings = PriorSettings(seeds=1, samples=(200,), base_samples=200, mlp_review_steps=3, test_samples=500)
+    settings = PriorSettings(seeds=1, samples=(200,), base_samples=200, mlp_review_steps=10, test_samples=5000)
     arguments = {"settings": settings, "network": "mlp-review", "seeds": (0,), "context": Context()}
     found = [*train_size(**arguments, samples=200)]
     for kind in KINDS[1:]:

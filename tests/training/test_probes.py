@@ -22,8 +22,8 @@ def as_tensors(*arrays):
 
 def test_the_linear_probe_is_a_logistic_regression():
     x, label, x_test, label_test = problem()
-    mean, deviation = x.mean(0), np.where(x.std(0) > 0, x.std(0), 1)
-    scaled, scaled_test = (x - mean) / deviation, (x_test - mean) / deviation
+    mean, std = x.mean(0), np.where(x.std(0) > 0, x.std(0), 1)
+    scaled, scaled_test = (x - mean) / std, (x_test - mean) / std
 
     def loss(flat):
         weight, bias = flat[:15].reshape(3, 5), flat[15:]
@@ -31,8 +31,9 @@ def test_the_linear_probe_is_a_logistic_regression():
         return (np.log(np.exp(logits).sum(1)) - logits[np.arange(len(label)), label]).sum() + (weight**2).sum() / 2
 
     best = minimize(loss, np.zeros(18)).x
-    answers = (scaled_test @ best[:15].reshape(3, 5).T + best[15:]).argmax(1)
-    assert linear_accuracy(*as_tensors(x, label, x_test, label_test)) == pytest.approx((answers == label_test).mean())
+    predictions = (scaled_test @ best[:15].reshape(3, 5).T + best[15:]).argmax(1)
+    found = linear_accuracy(*as_tensors(x, label, x_test, label_test))
+    assert found == pytest.approx((predictions == label_test).mean())
 
 
 @pytest.mark.parametrize("cosine", [False, True])
@@ -41,6 +42,6 @@ def test_neighbours_are_the_nearest(cosine):
     left, right = (x / np.linalg.norm(x, axis=1)[:, None], x_test / np.linalg.norm(x_test, axis=1)[:, None])
     distances = np.linalg.norm((right if cosine else x_test)[:, None] - (left if cosine else x), axis=-1)
     near = label[np.argsort(distances, axis=1)[:, :10]]
-    answers = np.array([np.bincount(row).argmax() for row in near])
+    predictions = np.array([np.bincount(row).argmax() for row in near])
     found = neighbour_accuracy(*as_tensors(x, label, x_test, label_test), cosine=cosine)
-    assert found == pytest.approx((answers == label_test).mean())
+    assert found == pytest.approx((predictions == label_test).mean())
