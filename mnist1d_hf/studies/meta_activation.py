@@ -293,16 +293,8 @@ def figure(table: pd.DataFrame) -> Figure:
     names = ["learned", *PAPER]
     for shift, data, color in ((0.0, "paper", "C3"), (0.4, "fresh", "C0")):
         values = [in_new_trainings(table, name, data) for name in names]
-        bars(
-            new,
-            np.arange(len(names)) + shift,
-            values,
-            horizontal=True,
-            height=0.4,
-            color=color,
-            alpha=0.8,
-            label=f"{data} data",
-        )
+        style = {"height": 0.4, "color": color, "alpha": 0.8, "label": f"{data} data"}
+        bars(new, np.arange(len(names)) + shift, values, horizontal=True, **style)
     new.plot([LEARNED, *PAPER.values()], np.arange(len(names)) + 0.2, "kx", markersize=5, label="notebook, seed 0")
     new.set_yticks(np.arange(len(names)) + 0.2, ["learned", *LABELS.values()])
     new.invert_yaxis()
