@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import yaml
 from huggingface_hub import CardData, RepoCard
 from numpy.typing import NDArray
 
@@ -56,7 +57,7 @@ def stage(
     folder: str | os.PathLike[str],
     report: Report = lambda _: None,
     *,
-    fresh: int = FRESH_SAMPLES,
+    fresh: int | None = None,
 ) -> Path:
     """Write everything that a repository is to hold.
 
@@ -67,7 +68,7 @@ def stage(
         repository: what to stage.
         folder: made, or replaced if it was staged before; a folder with anything else in it is refused.
         report: called with a few words before each step.
-        fresh: samples of the stream that the weights of a baseline are evaluated on too; 0 for none.
+        fresh: samples of the stream that the weights of a baseline are evaluated on too; FRESH_SAMPLES by default.
 
     Returns:
         The folder, as an absolute path.
@@ -81,7 +82,7 @@ def stage(
         if repository.baseline is None:
             _stage_dataset(repository, draft, report)
         else:
-            _stage_model(repository, repository.baseline, draft, report, fresh)
+            _stage_model(repository, repository.baseline, draft, report, FRESH_SAMPLES if fresh is None else fresh)
         store = Store(draft)
         _write(draft / SUMS, sums_text({name: store.digest(name) for name in store.names()}))
     return target
@@ -269,7 +270,7 @@ def check(repository: Repository, folder: Path) -> None:
         try:
             card = RepoCard.load(folder / CARD).data
             problems = _check_dataset(folder, card) if repository.baseline is None else _check_model(repository, folder)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
             problems = [" ".join(str(error).split()) or type(error).__name__]
     if problems:
         count = "" if len(problems) == 1 else f"{len(problems)} problems: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,14 +15,14 @@ from typing import Any, NamedTuple
 import pytest
 from huggingface_hub import constants
 
+from mnist1d_hf import cli
+from mnist1d_hf.cli import terminal
 from mnist1d_hf.errors import UserError
 from mnist1d_hf.export.folder import verify_folder
-from mnist1d_hf.publishing import push
-from mnist1d_hf.publishing.repositories import Repository, dataset_repository, model_repositories
+from mnist1d_hf.publishing import push, staging
+from mnist1d_hf.publishing.repositories import Repository
 from mnist1d_hf.publishing.retry import RetryPolicy
-from mnist1d_hf.publishing.staging import stage
 from tests.hub.server import TOKENS, HubServer
-from tests.publishing.folders import DATASET
 
 
 class Outcome(NamedTuple):
@@ -36,18 +37,87 @@ class Outcome(NamedTuple):
 Publish = Callable[..., Outcome]
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """An empty Hub, and the client's settings as HF_ENDPOINT would make them. The client's own waits are short."""
+@contextlib.contextmanager
+def client_of(hub: HubServer) -> Iterator[None]:
+    """The client's settings as HF_ENDPOINT would make them. Its own waits are short."""
     wait = time.sleep
-    monkeypatch.setattr(time, "sleep", lambda seconds: wait(min(seconds, 0.001)))
-    with HubServer() as hub:
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "sleep", lambda seconds: wait(min(seconds, 0.001)))
+        patch.setattr(constants, "HF_HUB_OFFLINE", False)
+        patch.setattr(constants, "ENDPOINT", hub.url)
+        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
+        yield
+
+
+@pytest.fixture
+def server() -> Iterator[HubServer]:
+    """An empty Hub."""
+    with HubServer() as hub, client_of(hub):
         yield hub
     assert hub.errors == []
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int | str | None
+    out: str
+    errors: str
+
+
+def command(*arguments: str, token: str | None = "hf_write") -> Ended:
+    """`mnist1d-hf publish` in this process; whatever it says, it does not say the token."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["mnist1d-hf", "publish", *arguments])
+        patch.delenv("HF_TOKEN", raising=False)
+        if token is not None:
+            patch.setenv("HF_TOKEN", token)
+        out, errors = io.StringIO(), io.StringIO()
+        patch.setattr(terminal.console, "file", out)
+        patch.setattr(terminal.messages, "file", errors)
+        patch.setattr(staging, "FRESH_SAMPLES", 2000)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+    assert "hf_w" not in out.getvalue() + errors.getvalue()
+    return Ended(ended.value.code, out.getvalue(), errors.getvalue())
+
+
+class Everything(NamedTuple):
+    """A Hub to which the dataset and two baselines were published, the staged folders, how the two commands ended."""
+
+    server: HubServer
+    folder: Path
+    dataset: Ended
+    models: Ended
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
+    """Published once for all tests that only look at it."""
+    folder = tmp_path_factory.mktemp("everything")
+    more = ("--output", str(folder), "--collection", "MNIST-1D")
+    with HubServer() as hub:
+        with client_of(hub):
+            dataset = command("dataset", "--repo-id", "user/mnist1d", *more)
+            models = command("models", "--namespace", "user", "cnn", "logistic-shuffled", *more)
+        yield Everything(hub, folder, dataset, models)
+    assert hub.errors == []
+
+
+@pytest.fixture(scope="session")
+def staged(everything: Everything) -> Path:
+    """The dataset's folder."""
+    assert everything.dataset.code == 0, everything.dataset.errors
+    return everything.folder / "mnist1d"
+
+
+@pytest.fixture(scope="session")
+def staged_model(everything: Everything) -> Path:
+    """The folder of the baseline `cnn`."""
+    assert everything.models.code == 0, everything.models.errors
+    return everything.folder / "mnist1d-cnn"
 
 
 @pytest.fixture
@@ -90,19 +160,3 @@ def publish(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> Publish:
         return Outcome(result, error, waits, lines)
 
     return call
-
-
-@pytest.fixture(scope="session")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dataset's folder."""
-    return stage(dataset_repository(DATASET), tmp_path_factory.mktemp("dataset") / "mnist1d")
-
-
-@pytest.fixture(scope="session")
-def staged_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the baseline `cnn`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        (repository,) = model_repositories("NAMESPACE", ["cnn"])
-        return stage(repository, tmp_path_factory.mktemp("model") / "cnn", fresh=2000)
-

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from mnist1d_hf.export.folder import SUMS, sums_text
 from mnist1d_hf.files import Store
-
-DATASET = "NAMESPACE/mnist1d"
 
 
 def make_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
@@ -31,3 +30,11 @@ def sign(folder: Path) -> Path:
 def contents(folder: Path) -> dict[str, bytes]:
     """What a folder holds."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def snippets(folder: Path) -> list[str]:
+    """The Python snippets of a card."""
+    card = (folder / "README.md").read_text()
+    found = re.findall(r"^```(.*)\n([\s\S]*?)^```$", card, flags=re.MULTILINE)
+    assert {language for language, _ in found} == {"python", "bibtex"}
+    return [code for language, code in found if language == "python"]

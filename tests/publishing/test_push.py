@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub.utils._auth
 import pytest
@@ -454,7 +453,7 @@ print(publish(dataset_repository(name), Path(sys.argv[1]), Options(tag="2.0", co
 """
 
 
-@pytest.mark.parametrize("step", ["preupload", "commit", "tag"])
+@pytest.mark.parametrize("step", ["commit", "tag"])
 def test_killed_then_run_again(
     server: HubServer, publish: Publish, first: Path, second: Path, tmp_path: Path, step: str
 ) -> None:
