@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import sys
-import time
 
 import numpy as np
 import pytest
