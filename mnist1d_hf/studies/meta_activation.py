@@ -166,7 +166,7 @@ def learn(settings: ActivationSettings, seeds: Sequence[int], context: Context) 
             clamped = [settings.outer_rate * grad.clamp(-settings.clamp, settings.clamp) for grad in grads]
             small = Weights(*map(torch.sub, (values.detach() for values in small), clamped))
         context.report(3 * len(seeds))
-    rows = _rows("learning", "learned", "paper", seeds, seeds, history[-1], history, shapes(small))
+    rows = _rows("learning", "learned", "paper", seeds, seeds, history[-1], history, small)
     for data, inner_seeds in new_trainings(settings, seeds):
         samples, random = load(settings, data, inner_seeds, context.device), draw(settings, inner_seeds, context.device)
         activation = Learned(tabulate(small), offset(small, random.small_noise))
@@ -203,7 +203,7 @@ def _rows(
     inner_seeds: Sequence[int],
     scores: Scores,
     history: Sequence[Scores] = (),
-    forms: Sequence[Sequence[float]] = (),
+    small: Weights | None = None,
 ) -> list[Row]:
     def rounded(values: Iterable[float]) -> list[float]:
         return [float(f"{value:.6g}") for value in values]
@@ -218,18 +218,17 @@ def _rows(
             **{name: float(values[member]) for name, values in scores.items()},
             "objectives": rounded(one["objective"][member] for one in history),
             "accuracies": rounded(one["test_accuracy"][member] for one in history),
-            "shape": rounded(forms[member] if forms else ()),
+            "shape": rounded(shape(small, member) if small else ()),
         }
         for member, (seed, inner_seed) in enumerate(zip(seeds, inner_seeds, strict=True))
     ]
 
 
-def shapes(small: Weights) -> list[list[float]]:
-    """The learned function of each member at the places `SHAPE`, without noise."""
-    members = len(small.first)
-    x = torch.tensor(SHAPE).to(small.first).expand(members, 1, -1)
-    activation = Learned(tabulate(small), torch.zeros(members, 1).to(small.first))
-    return activation(x, 0).value[:, 0].tolist()
+def shape(small: Weights, member: int) -> list[float]:
+    """The learned function of a member at the places `SHAPE`, without noise."""
+    one = Weights(*(values[member : member + 1] for values in small))
+    activation = Learned(tabulate(one), torch.zeros(1, 1).to(one.first))
+    return activation(torch.tensor(SHAPE).to(one.first)[None, :, None], 0).value.flatten().tolist()
 
 
 def draw(settings: ActivationSettings, seeds: Sequence[int], device: str) -> RandomNumbers:
