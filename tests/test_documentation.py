@@ -38,14 +38,14 @@ def readmes():
     return [ROOT / "README.md", *sorted((ROOT / "mnist1d_hf").glob("*/README.md")), *ROOT.glob("scripts/README.md")]
 
 
-@pytest.mark.parametrize("path", readmes(), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", readmes(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_readme_snippets_run(path):
     names = {"__name__": "readme"}  # the later snippets continue where the earlier ones ended
     for snippet in re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL):
         exec(compile(snippet, str(path), "exec"), names)
 
 
-@pytest.mark.parametrize("path", readmes(), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", readmes(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_readme_links_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text()):
         assert (path.parent / target).exists(), target

@@ -1,4 +1,4 @@
-"""The commands about data: build, info, verify, plot, demo. Arguments, tables and progress bars, no logic."""
+"""The commands about data: build, info, verify, plot, demo. Only arguments, tables and progress bars."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _engine(name: str | None, num_proc: int | None, address: str | None) -> Engi
 
 def info(
     name: Annotated[str | None, typer.Argument(help="One configuration; all without it.", show_default=False)] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as README.md has them.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables of configurations and baselines in Markdown.")] = False,
 ) -> None:
     """Show configurations, sizes, arguments and checksums."""
     if markdown:

@@ -128,7 +128,7 @@ class StreamExamples(_BaseExamplesIterable):
         return self._state_dict
 
     def _started(self) -> dict[str, Any]:
-        """The state to go on from and to keep up to date."""
+        """The state to resume from and to keep up to date."""
         if self._state_dict is None:
             return {"samples": 0}
         found = self._state_dict["stream"]

@@ -64,7 +64,7 @@ def test_a_sample_does_not_depend_on_process_or_threads(many):
 
 def test_seeds_are_different_streams(many):
     other = sample(range(7, 50_007), seed=12)
-    # The correlation of 50,000 labels has a deviation of 1/sqrt(50000): five of them, once in two million seeds.
+    # The correlation of 50,000 labels has a standard deviation of 1/sqrt(50000): five of them, once in two million seeds.
     assert abs(np.corrcoef(many[1], other[1])[0, 1]) < 5 / np.sqrt(50_000)
     assert not (many[0] == other[0]).all(1).any()
 
@@ -131,7 +131,7 @@ def test_noise_has_the_covariance_of_the_papers(arguments):
 
 @pytest.mark.parametrize("arguments", CONFIGS, ids=str)
 def test_standardised_by_the_population(arguments):
-    """A million numbers or more have mean 0 and deviation 1. Samples are independent, so the deviation of the mean
+    """A million numbers or more have mean 0 and std 1. Samples are independent, so the std of the mean
     is known from them: five of it, once in a million for each of the checks."""
     config = GeneratorConfig(**arguments)
     x = sample(range(200_000), 3, config)[0].astype(float)
@@ -143,7 +143,7 @@ def test_standardised_by_the_population(arguments):
 def test_a_million_samples_of_the_default_are_standard():
     x = np.concatenate([sample(range(start, start + 100_000), 1)[0] for start in range(0, 1_000_000, 100_000)])
     for values in (x.mean(1, dtype=float), (x.astype(float) ** 2).mean(1) - 1):
-        # Five deviations: false alarm once in a million.
+        # Five standard deviations: false alarm once in a million.
         assert abs(values.mean()) < 5 * values.std() / 1000
 
 
