@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,20 +19,22 @@ Vary = Callable[[Tensor, list[torch.Generator]], Tensor]
 """Makes new signals (members, batch, length) from old ones, with one generator for each member."""
 
 
-class Batches(Protocol):
-    """What an `Ensemble` trains on."""
+class Batches:
+    """What an `Ensemble` trains on; the base of the classes below."""
 
     def next(self, step: int) -> tuple[Tensor, Tensor]:
         """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""
+        raise NotImplementedError
 
     def state(self) -> dict[str, Tensor]:
-        """What the next batches depend on, besides the generators."""
+        """What the next batches depend on, besides the generators and the number of the step."""
+        return {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Continue from what `state` returned."""
 
 
-class Rows:
+class Rows(Batches):
     """Batches from the rows of a training split; each member has its own order.
 
     Args:
@@ -125,7 +127,7 @@ class Synthetic(Rows):
         return torch.cat([x, rows_x], dim=1), torch.cat([label, rows_label], dim=1)
 
 
-class Fresh:
+class Fresh(Batches):
     """Samples of the endless stream, each used once: a member of seed s reads the stream of seed s from its start.
 
     Args:
@@ -151,13 +153,6 @@ class Fresh:
 
     def _stacked(self, arrays: Sequence[NDArray[np.generic]]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(self.device)
-
-    def state(self) -> dict[str, Tensor]:
-        """Nothing: the number of the step is enough."""
-        return {}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Nothing to do."""
 
 
 def take(x: Tensor, label: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -66,7 +66,7 @@ def test_a_member_is_its_seed_alone(network, changes, arrays):
     assert states[0]["network.output.weight"].sub(states[1]["network.output.weight"]).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("synthetic", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("synthetic", [0.0, 1.0])
 def test_members_may_have_data_of_their_own(synthetic, arrays):
     """The result of each is that of its seed on its data alone, up to rounding."""
     parts = [Arrays(arrays.x[rows], arrays.label[rows], arrays.x_test, arrays.label_test) for rows in HALVES]
