@@ -78,7 +78,7 @@ def test_the_list_names_all_studies():
         (("pooling", "--set", "poolings=maximum"), "poolings: unknown value 'maximum'"),
         (("pooling", "--quick", "--device", "quantum"), "device: torch cannot compute on 'quantum' here; use cpu"),
         (("pooling", "--quick", "--num-proc", "0"), "num_proc: expected an integer of at least 1, found 0"),
-        (("pooling", "--verdict", "-o", "nowhere"), "nowhere: no study.json; expected the output of a finished study"),
+        (("pooling", "--verdict", "-o", "nowhere"), "nowhere: no study.json; expected the output of a finished run"),
         (("pooling", "--quick", "--device", "meta"), "device: torch cannot compute on 'meta' here; use cpu"),
         (("pooling", "--verdict", "--quick"), "--verdict: goes with --output alone"),
         (("pooling", "--verdict", "--num-proc", "2"), "--verdict: goes with --output alone"),
