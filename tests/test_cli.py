@@ -37,7 +37,7 @@ def test_verify_checks_configurations_and_folders(run):
     assert (code, out.count("bit for bit as expected")) == (0, 2)
     assert run("build", "-o", "out", "--num-samples", 100)[0] == 0
     code, out, _ = run("verify", "out")
-    assert (code, out) == (0, "out: 3 files as they were built\n")
+    assert (code, out) == (0, "out: 4 files as they were built\n")
 
 
 def test_verify_can_fail(run, monkeypatch):

@@ -68,19 +68,6 @@ class Settings:
         return dataclasses.replace(self, **values)
 
 
-def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """The settings that differ, in words; both as `Settings.to_dict` gives them.
-
-    >>> differences({"seeds": 3}, {"seeds": 10})
-    ['seeds is 3 there and 10 here']
-    """
-    return [
-        f"{name} is {_text(found.get(name))} there and {_text(wanted.get(name))} here"
-        for name in {**found, **wanted}
-        if found.get(name) != wanted.get(name)
-    ]
-
-
 def _check(field: dataclasses.Field[Any], value: Any, like: Any) -> Any:
     if isinstance(like, bool):
         if not isinstance(value, bool):
