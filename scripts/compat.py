@@ -182,7 +182,7 @@ def environments() -> list[Environment]:
 @contextmanager
 def published(folder: Path) -> Iterator[dict[str, str]]:
     """A loopback Hub with everything; the environment of processes that talk to it."""
-    with HubServer(folder / "hub") as server:
+    with HubServer() as server:
         for arguments in (["dataset", "--repo-id", f"{NAMESPACE}/mnist1d"], ["models", "--namespace", NAMESPACE]):
             environment = client_environment(server.url, folder / "home", "hf_write")
             run([sys.executable, "-m", "mnist1d_hf.cli", "publish", *arguments], 900, env=environment, cwd=ROOT)
