@@ -126,7 +126,9 @@ def _engine(name: str | None, num_proc: int | None, address: str | None) -> Engi
 
 def info(
     name: Annotated[str | None, typer.Argument(help="One configuration; all without it.", show_default=False)] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables of configurations and baselines in Markdown.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the tables of configurations and baselines in Markdown.")
+    ] = False,
 ) -> None:
     """Show configurations, sizes, arguments and checksums."""
     if markdown:
