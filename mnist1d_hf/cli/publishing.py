@@ -126,24 +126,24 @@ def _run(repositories: Sequence[Repository], options: Options, dry_run: bool, ou
     if has_token and not dry_run and not repositories[0].has_place:
         raise InvalidValueError("where to: expected --repo-id (of models: --namespace), found none; or try --dry-run")
     outcomes = _Outcomes(repositories)
+    folders: dict[Repository, Path] = {}
     with contextlib.ExitStack() as stack:
         root = output or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mnist1d-hf-")))
 
         def stage(repository: Repository) -> str:
-            folder = staging.stage(
-                repository, root / repository.name, lambda step: _say(f"{repository.repo_id}: {step}")
-            )
+            target = root / repository.name
+            folders[repository] = staging.stage(repository, target, lambda step: _say(f"{repository.repo_id}: {step}"))
             _say(f"{repository.repo_id}: checks")
-            staging.check(repository, folder)
+            staging.check(repository, folders[repository])
             return "staged"
 
         def show(repository: Repository) -> str:
-            found, unknown = push.plan(repository, root.absolute() / repository.name, options, _say)
+            found, unknown = push.plan(repository, folders[repository], options, _say)
             _print_plan(repository, found, unknown)
             return "not published"
 
         def publish(repository: Repository) -> str:
-            done = push.publish(repository, root.absolute() / repository.name, options, staging.check, _say)
+            done = push.publish(repository, folders[repository], options, staging.check, _say)
             _print_published(done, options)
             return "published" if done.changed else "unchanged"
 

@@ -265,7 +265,7 @@ class _Hub:
         info = self.call(f"reading {revision}", ask)
         sizes = {item.rfilename: item.size for item in info.siblings}
         view = self.new_folder() / "files"
-        shutil.copytree(folder, view, copy_function=os.symlink)
+        shutil.copytree(folder.absolute(), view, copy_function=os.symlink)
         if CARD in sizes:
             _keep_keys(view, self.read(CARD, info.sha))
         before = self.read(SUMS, info.sha) if SUMS in sizes else ""

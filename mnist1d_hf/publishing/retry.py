@@ -7,7 +7,6 @@ repositories, collections.
 from __future__ import annotations
 
 import dataclasses
-import email.utils
 import json
 import re
 import time
@@ -92,7 +91,10 @@ class RetryPolicy:
         try:
             return retrying(function)
         except Exception as error:
-            raise explained(error, doing, token) from _unless_it_shows(token, error)
+            if isinstance(error, UserError) or (told := _explain(error, doing, token)) is None:
+                raise
+            shows_token = token is not None and any(token in str(item) for item in _chain(error))
+            raise told from None if shows_token else error
 
 
 def find_token(policy: RetryPolicy = RetryPolicy()) -> str | None:
@@ -143,31 +145,18 @@ def status_of(error: BaseException) -> int | None:
 
 
 def retry_after(error: BaseException) -> float:
-    """The seconds that the server asks for (`Retry-After`, or the Hub's `RateLimit`), 0 without."""
+    """The seconds that the server asks for (`Retry-After`, or the Hub's `RateLimit`), 0 without a number there."""
     response = _response(error)
     if response is None:
         return 0.0
+    asked = re.fullmatch(r"\s*(\d+)\s*", response.headers.get("Retry-After", ""))
     limit = re.search(r"\bt=(\d+)", response.headers.get("RateLimit", "")) if response.status_code == 429 else None
-    return max(_seconds(response.headers.get("Retry-After", "")), float(limit[1]) if limit else 0.0)
+    return max(float(found[1]) if found else 0.0 for found in (asked, limit))
 
 
-def _seconds(text: str) -> float:
-    """Dates and numbers are understood; anything else is 0."""
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return 0.0
-
-
-def explained(error: Exception, doing: str, token: str | None = None) -> Exception:
-    """The error as one line for the user, where it is about the Hub; a bug stays what it is."""
+def _explain(error: Exception, doing: str, token: str | None) -> HubError | None:
+    """The error as one line for the user; None where it is not about the Hub, but a bug."""
     status, text = status_of(error), _cause(error, token)
-    if isinstance(error, UserError):
-        return error
     if isinstance(error, ValueError) and "Invalid metadata" in str(error):
         text, remedy = _clean(str(error), token), "the Hub does not accept the card; correct its YAML"
     elif status is not None:
@@ -177,7 +166,7 @@ def explained(error: Exception, doing: str, token: str | None = None) -> Excepti
     elif is_transient(error):
         remedy = "the Hub cannot be reached; look at the network and try again"
     else:
-        return error
+        return None
     owner = _owner(token) if status == 403 and token else ""
     return HubError(f"{doing}: {text}; {remedy}{owner}")
 
@@ -190,11 +179,6 @@ def _owner(token: str) -> str:
         return f" (this one is of {found['name']}, role {found['auth']['accessToken']['role']}, namespaces {names})"
     except Exception:
         return ""
-
-
-def _unless_it_shows(token: str | None, error: Exception) -> Exception | None:
-    """The error as cause of another, but not where the server repeated the token in it."""
-    return None if token and any(token in str(item) for item in _chain(error)) else error
 
 
 def _cause(error: BaseException, token: str | None) -> str:
