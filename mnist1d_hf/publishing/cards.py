@@ -209,30 +209,6 @@ def _about(name: str) -> str:
 
 # A baseline
 
-_NETWORKS: dict[str, tuple[str, dict[str, str]]] = {  # architecture -> its kind; what of config.json shapes it
-    "logistic": ("logistic regression", {}),
-    "mlp": (
-        "dense network",
-        {"widths": "units of the hidden layers", "residual": "layers of equal width add to their input"},
-    ),
-    "cnn": (
-        "convolutional network",
-        {"widths": "channels", "kernel_sizes": "kernel sizes", "strides": "strides", "paddings": "paddings"},
-    ),
-    "gru": ("recurrent network (GRU)", {"widths": "hidden units", "bidirectional": "reads both ways"}),
-    "resnet": (
-        "residual convolutional network",
-        {
-            "widths": "channels of the stages",
-            "kernel_sizes": "kernel sizes (first convolution, all others)",
-            "strides": "strides",
-            "dilations": "dilations",
-            "padding_mode": "padding",
-            "pooling": "pooling before the output",
-        },
-    ),
-}
-
 
 def network_words(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     """The kind of a network, and what of its configuration shapes it, in words.
@@ -240,12 +216,12 @@ def network_words(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     >>> network_words({"architecture": "gru", "widths": [8], "bidirectional": True})
     ('recurrent network (GRU)', {'hidden units': '8', 'reads both ways': 'yes'})
     """
-    kind, keys = _NETWORKS[config["architecture"]]
-    shape = {text: _plain(config[key]) for key, text in keys.items() if key in config}
-    if config["architecture"] not in ("logistic", "gru"):  # these have no activation and no normalisation to choose
-        others = {"activation": "activation", "normalization": "normalisation", "dropout": "dropout"}
-        shape |= {text: _plain(config[key]) for key, text in others.items() if key in config}
-    return kind, shape
+    from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
+    from mnist1d_hf.models.modeling_mnist1d import ARCHITECTURES
+
+    made = Mnist1dConfig.from_dict(dict(config))
+    network = ARCHITECTURES[made.architecture]
+    return network.kind, network.shape(made)
 
 
 def model_metadata(facts: ModelFacts) -> ModelCardData:

@@ -24,7 +24,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from mnist1d_hf.errors import HubError, InvalidValueError
 from mnist1d_hf.export.folder import sums_text
-from mnist1d_hf.export.store import Store
+from mnist1d_hf.files import Store
 from mnist1d_hf.publishing.cards import merge_card
 from mnist1d_hf.publishing.repositories import CARD, SUMS, Repository
 from mnist1d_hf.publishing.retry import RetryPolicy, find_token, is_stale, is_transient, is_unreachable, status_of

@@ -19,14 +19,15 @@ import yaml
 from huggingface_hub import CardData, RepoCard
 from numpy.typing import NDArray
 
-from mnist1d_hf.data.checksums import Checksums, compare, expected_checksums, measure
+from mnist1d_hf.data.checksums import checksum_differences, expected_checksums, measure
+from mnist1d_hf.data.configurations import Checksums
 from mnist1d_hf.data.generator import Generated, generate
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import OutputError, UserError
 from mnist1d_hf.export.folder import damaged_files, read_sums, strange_files, sums_text
 from mnist1d_hf.export.plan import ShardPlan, make_shard
-from mnist1d_hf.export.store import Store
 from mnist1d_hf.export.whole import write_splits
+from mnist1d_hf.files import Store
 from mnist1d_hf.publishing.cards import dataset_card, dataset_metadata, eval_results, model_card
 from mnist1d_hf.publishing.facts import DatasetFacts, ModelFacts, SplitFacts, repeated_draws, split_facts
 from mnist1d_hf.publishing.repositories import (
@@ -291,7 +292,7 @@ def _check_dataset(folder: Path, card: CardData) -> list[str]:
             if rows.features != config.features:
                 problems.append(f"{name} {split}: expected the features {config.features}, found {rows.features}")
         measured = {item.split: dict(item.checksums) for item in facts if item.configuration == name}
-        problems += [f"{name}: {line}" for line in compare(measured, _published_checksums(name))]
+        problems += [f"{name}: {line}" for line in checksum_differences(measured, _published_checksums(name))]
     expected = dataset_metadata(DatasetFacts("local/mnist1d", tuple(facts))).to_dict()
     for key in ("configs", "dataset_info"):
         for number, wanted in enumerate(expected[key]):

@@ -64,7 +64,7 @@ def test_a_sample_does_not_depend_on_process_or_threads(many):
 
 def test_seeds_are_different_streams(many):
     other = sample(range(7, 50_007), seed=12)
-    # The correlation of 50,000 labels has the standard deviation 1/sqrt(50000): five of them, once in two million seeds.
+    # The correlation of 50,000 labels has a std of 1/sqrt(50000): five of them, once in two million seeds.
     assert abs(np.corrcoef(many[1], other[1])[0, 1]) < 5 / np.sqrt(50_000)
     assert not (many[0] == other[0]).all(1).any()
 

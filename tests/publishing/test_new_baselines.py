@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from mnist1d_hf.models import Mnist1dForSequenceClassification, catalog
-from mnist1d_hf.models.configuration_mnist1d import ARCHITECTURES, Mnist1dConfig
+from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
+from mnist1d_hf.models.modeling_mnist1d import ARCHITECTURES
 from mnist1d_hf.publishing.cards import dataset_card, network_words
 from mnist1d_hf.publishing.repositories import OLDEST_TRANSFORMERS, evaluated_on, model_repositories
 from mnist1d_hf.publishing.staging import check, stage
