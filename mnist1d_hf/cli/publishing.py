@@ -15,7 +15,8 @@ from mnist1d_hf.cli.terminal import console, messages, print_table
 from mnist1d_hf.errors import InvalidValueError, UserError
 
 if TYPE_CHECKING:
-    from mnist1d_hf.publishing.push import Options, Plan, Published
+    from mnist1d_hf.publishing.plan import Plan
+    from mnist1d_hf.publishing.push import Options, Published
     from mnist1d_hf.publishing.repositories import Repository
 
 DATASET_EXAMPLES = (

@@ -1,4 +1,4 @@
-"""A folder onto the Hub: plan, one commit, read back, tag, collection. Nothing else in this package writes there.
+"""A folder onto the Hub: one commit, read back, tag, collection. Nothing else in this package writes there.
 
 Every step can be repeated: a publish that was stopped anywhere is finished by the same command, and one that has
 nothing to change makes no commit. An occupied tag is found before anything is sent, and a tag or a collection only
@@ -11,29 +11,23 @@ import dataclasses
 import filecmp
 import glob
 import hashlib
-import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
 from mnist1d_hf.errors import HubError, InvalidValueError
-from mnist1d_hf.export.folder import sums_text
-from mnist1d_hf.files import Store
-from mnist1d_hf.publishing.cards import merge_card
-from mnist1d_hf.publishing.repositories import CARD, SUMS, Repository
-from mnist1d_hf.publishing.retry import RetryPolicy, find_token, is_stale, is_transient, is_unreachable, status_of
+from mnist1d_hf.publishing.plan import Change, Plan, Remote, Report
+from mnist1d_hf.publishing.repositories import Repository
+from mnist1d_hf.publishing.retry import RetryPolicy, find_token, is_stale, is_transient, is_unreachable
 
-T = TypeVar("T")
 MAIN = "main"
 _PULL = re.compile(r"refs/pr/\d+")
 
-Report = Callable[[str], object]
 Check = Callable[[Repository, Path], object]
 
 
@@ -86,42 +80,6 @@ class Published(NamedTuple):
     collection: str | None = None
 
 
-class Change(NamedTuple):
-    """One line of a plan: `size` is what it will be, `before` what it is; None where there is no such file."""
-
-    kind: str  # "add", "change", "delete"
-    path: str
-    size: int | None
-    before: int | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a publish would do.
-
-    Attributes:
-        folder: the files that shall be there; the card has the keys that others added.
-        parent: the commit that was compared with; None where there is no repository yet, or it cannot be seen.
-        changes: additions, changes and deletions, sorted by path.
-        unchanged: how many files are there already.
-        foreign: paths that someone else added; they stay.
-    """
-
-    folder: Path
-    parent: str | None
-    changes: tuple[Change, ...]
-    unchanged: int = 0
-    foreign: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        counts = {kind: sum(change.kind == kind for change in self.changes) for kind in ("add", "change", "delete")}
-        sizes = sum(change.size or 0 for change in self.changes)
-        return (
-            f"{counts['add']} to add, {counts['change']} to change, {counts['delete']} to delete ({sizes:,} bytes to "
-            f"send), {self.unchanged} unchanged, {len(self.foreign)} by others"
-        )
-
-
 def plan(repository: Repository, folder: Path, options: Options, report: Report = print) -> tuple[Plan, str | None]:
     """What publishing this folder would change; writes nothing and needs no token.
 
@@ -131,12 +89,14 @@ def plan(repository: Repository, folder: Path, options: Options, report: Report 
     Raises:
         HubError: the Hub refuses.
     """
-    new = _all_new(folder)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    added = [Change("add", path.relative_to(folder).as_posix(), path.stat().st_size, None) for path in paths]
+    new = Plan(folder, None, tuple(added))
     if not repository.has_place:
         return new, "no repository was named"
     policy = dataclasses.replace(options.policy, attempts=1)
     with tempfile.TemporaryDirectory(prefix="mnist1d-hf-") as work:
-        hub = _Hub(repository, find_token(policy), policy, report, Path(work))
+        hub = _Writer(repository, find_token(policy), policy, report, Path(work))
         try:
             return (hub.dry_run(folder, options) or new), None
         except HubError as error:
@@ -173,7 +133,7 @@ def publish(
         if path.is_file() and token.encode() in path.read_bytes():
             raise HubError(f"{path}: expected no secret, found the token; nothing was sent, remove it")
     with tempfile.TemporaryDirectory(prefix="mnist1d-hf-") as work:
-        hub = _Hub(repository, token, options.policy, report, Path(work))
+        hub = _Writer(repository, token, options.policy, report, Path(work))
         hub.prepare(options)
         done, sent = hub.commit(folder, options)
         hub.read_back(done.sha, sent, check)
@@ -184,112 +144,8 @@ def publish(
     return done._replace(tag=options.tag)
 
 
-def _all_new(folder: Path) -> Plan:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    changes = [Change("add", path.relative_to(folder).as_posix(), path.stat().st_size, None) for path in paths]
-    return Plan(folder, None, tuple(changes))
-
-
-class _Hub:
-    """One repository on the Hub. Each method raises HubError where the Hub refuses or cannot be reached.
-
-    Args:
-        repository: which.
-        token: None reads what is public.
-        policy: for the calls that the client does not retry.
-        report: takes a line before each retry.
-        work: an empty folder.
-    """
-
-    def __init__(
-        self, repository: Repository, token: str | None, policy: RetryPolicy, report: Report, work: Path
-    ) -> None:
-        self.repo_id = repository.repo_id
-        self.repository = repository
-        self.place: dict[str, Any] = {"repo_id": repository.repo_id, "repo_type": repository.repo_type}
-        self.api = HfApi(token=token or False)
-        self.url = f"{self.api.endpoint}/{'datasets/' if repository.repo_type == 'dataset' else ''}{self.repo_id}"
-        self.token, self.policy, self.report, self.work = token, policy, report, work
-
-    def call(
-        self, doing: str, function: Callable[[], T], retry_if: Callable[[BaseException], bool] = is_transient
-    ) -> T:
-        """Call with retries."""
-        return self.policy.call(f"{self.repo_id}: {doing}", function, self.report, self.token, retry_if)
-
-    def new_folder(self) -> Path:
-        """A folder that goes away at the end."""
-        return Path(tempfile.mkdtemp(dir=self.work))
-
-    # Reading
-
-    def is_private(self) -> bool | None:
-        """Whether it is private; None where there is none, or the token may not see it."""
-
-        def ask() -> bool | None:
-            try:
-                return bool(self.api.repo_info(**self.place).private)
-            except RepositoryNotFoundError as error:
-                if self.token is not None and status_of(error) == 401:
-                    raise  # the Hub knows no such token
-                return None
-
-        return self.call("looking for the repository", ask)
-
-    def refs(self, kind: str) -> dict[str, str]:
-        """Branches or tags, and their commits."""
-        found = self.call(f"listing {kind}", lambda: self.api.list_repo_refs(**self.place))
-        return {ref.name: ref.target_commit for ref in getattr(found, kind)}
-
-    def read(self, path: str, sha: str) -> str:
-        """A small text of a commit, downloaded anew."""
-
-        def ask() -> str:
-            options = {**self.place, "revision": sha, "cache_dir": self.new_folder()}
-            return Path(self.api.hf_hub_download(filename=path, **options)).read_text(
-                encoding="utf-8", errors="replace"
-            )
-
-        return self.call(f"reading {path}", ask)
-
-    def plan(self, folder: Path, revision: str) -> Plan:
-        """Compare a folder with a branch, a tag, a commit or a pull request.
-
-        Ours are the files of the folder, and those that the SHA256SUMS on the Hub names: an earlier publish put them
-        there. Everything else was added by someone else.
-        """
-
-        def ask() -> Any:
-            return self.api.repo_info(**self.place, revision=revision, files_metadata=True)
-
-        info = self.call(f"reading {revision}", ask)
-        sizes = {item.rfilename: item.size for item in info.siblings}
-        view = self.new_folder() / "files"
-        shutil.copytree(folder.absolute(), view, copy_function=os.symlink)
-        if CARD in sizes:
-            _keep_keys(view, self.read(CARD, info.sha))
-        before = self.read(SUMS, info.sha) if SUMS in sizes else ""
-        # The client retries this itself, so that it is called once.
-        once = dataclasses.replace(self.policy, attempts=1)
-        found = once.call(
-            f"{self.repo_id}: comparing with {revision}",
-            lambda: self.api.verify_repo_checksums(**self.place, revision=info.sha, local_dir=view),
-            self.report,
-            self.token,
-        )
-        earlier = {line.partition("  ")[2] for line in before.splitlines()} | {SUMS}
-        gone = [path for path in found.missing_paths if path in earlier]
-        changes = [Change("add", path, (view / path).stat().st_size, None) for path in found.extra_paths]
-        differing = [item["path"] for item in found.mismatches]
-        changes += [Change("change", path, (view / path).stat().st_size, sizes.get(path)) for path in differing]
-        changes += [Change("delete", path, None, sizes.get(path)) for path in gone]
-        return Plan(
-            view,
-            info.sha,
-            tuple(sorted(changes, key=lambda change: change.path)),
-            found.checked_count - len(differing),
-            tuple(path for path in found.missing_paths if path not in earlier),
-        )
+class _Writer(Remote):
+    """Changes a repository on the Hub."""
 
     def dry_run(self, folder: Path, options: Options) -> Plan | None:
         """What publishing would change; None where there is no repository."""
@@ -307,8 +163,6 @@ class _Hub:
                     raise
                 self.report(f"This would be refused: {error}")
         return found
-
-    # Writing
 
     def prepare(self, options: Options) -> None:
         """See that there is a repository, as private as it should be, with the branch."""
@@ -367,27 +221,17 @@ class _Hub:
             if options.tag is not None:
                 self.is_tagged(options.tag, folder)
             self.report(f"{self.repo_id}: {planned}")
-            sent = self.send(planned, options)
+            sent = self.api.create_commit(
+                **self.place,
+                operations=_operations(planned),
+                commit_message=options.message,
+                revision=options.revision,
+                create_pr=options.create_pr,
+                parent_commit=planned.parent,
+            )
             return Published(sent.pr_url or self.url, sent.oid, True, pull_request=sent.pr_url), planned.folder
 
         return self.call("committing", attempt, retry_if=lambda error: is_transient(error) or is_stale(error))
-
-    def send(self, planned: Plan, options: Options) -> Any:
-        """One commit on top of the plan's parent; the client does not retry it, and tells where it is."""
-        operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            CommitOperationDelete(change.path, is_folder=False)
-            if change.kind == "delete"
-            else CommitOperationAdd(change.path, planned.folder / change.path)
-            for change in planned.changes
-        ]
-        return self.api.create_commit(
-            **self.place,
-            operations=operations,
-            commit_message=options.message,
-            revision=options.revision,
-            create_pr=options.create_pr,
-            parent_commit=planned.parent,
-        )
 
     def same_pull(self, folder: Path, title: str) -> tuple[Published, Path] | None:
         """An open pull request with this title and these files, of an earlier run or attempt."""
@@ -485,16 +329,14 @@ class _Hub:
         return self.call(f"adding to the collection {title!r}", put)
 
 
-def _keep_keys(view: Path, theirs: str) -> None:
-    """Give the card of a folder of links the keys that others added on the Hub; SHA256SUMS follows."""
-    ours = (view / CARD).read_text(encoding="utf-8")
-    merged = merge_card(ours, theirs)
-    if merged != ours:
-        for name in (CARD, SUMS):
-            (view / name).unlink()
-        (view / CARD).write_text(merged, encoding="utf-8", newline="\n")
-        store = Store(view)
-        (view / SUMS).write_text(sums_text({name: store.digest(name) for name in store.names()}), encoding="utf-8")
+def _operations(planned: Plan) -> list[Any]:
+    """What a commit does; the client leaves out what is equal."""
+    return [
+        CommitOperationDelete(change.path, is_folder=False)
+        if change.kind == "delete"
+        else CommitOperationAdd(change.path, planned.folder / change.path)
+        for change in planned.changes
+    ]
 
 
 def _difference(sent: Path, back: Path, name: str) -> str | None:
