@@ -57,7 +57,10 @@ def test_train_then_evaluate(call, tmp_path):
     assert f"{mean:.2f}" in again.stdout
 
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    refused(call("train", "logistic", "--seeds", "7", "--output", folder), "belongs to a run of other seeds")
+    refused(
+        call("train", "logistic", "--seeds", "7", "--output", folder),
+        "belongs to other settings (seeds is 3,5 there and 7 here)",
+    )
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
     figure = tmp_path / "confusion.png"
