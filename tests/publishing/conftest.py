@@ -73,8 +73,6 @@ def command(*arguments: str, token: str | None = "hf_write") -> Ended:
         if token is not None:
             patch.setenv("HF_TOKEN", token)
         out, errors = io.StringIO(), io.StringIO()
-        patch.setattr(terminal.console, "file", out)
-        patch.setattr(terminal.messages, "file", errors)
         patch.setattr(staging, "FRESH_SAMPLES", 2000)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors), warnings.catch_warnings():
             warnings.simplefilter("ignore")
