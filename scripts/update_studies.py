@@ -19,11 +19,10 @@ from readme import README, put_section
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mnist1d_hf import plots
 from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.studies import recorded
-from mnist1d_hf.studies.catalog import all_studies, find_study
-from mnist1d_hf.studies.run import FIGURE, TABLE, Job
+from mnist1d_hf.studies.run import TABLE, Job
+from mnist1d_hf.studies.study import all_studies, find_study
 
 BEGIN = "<!-- studies: made by scripts/update_studies.py -->"
 END = "<!-- end of studies -->"
@@ -67,9 +66,8 @@ def renew(name: str) -> None:
     """Compute claims and figure of a recorded run again, from its table."""
     kept, study = recorded.recorded(name), find_study(name)
     if kept is not None:
-        table = kept.table()
-        kept.finish(kept.store.read(TABLE), study.claims(table), kept.cost())
-        plots.save(study.figure(table), kept.folder / FIGURE)
+        kept.table()  # is it the one that was recorded?
+        kept.finish(study, kept.store.read(TABLE), kept.cost())
         print(f"{name}: {kept.verdict()['headline']}", flush=True)
 
 

@@ -58,7 +58,7 @@ def test_another_verdict_is_told(finished, tmp_path):
 
 
 def test_the_list_names_all_studies():
-    from mnist1d_hf.studies.catalog import all_studies
+    from mnist1d_hf.studies.study import all_studies
 
     for arguments in (("study",), ("study", "--list")):
         done = call(*arguments)

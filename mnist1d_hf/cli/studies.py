@@ -49,21 +49,20 @@ def study(
             raise InvalidValueError("study: give the name of one; `mnist1d-hf study --list` lists them")
         _list()
         return
-    from mnist1d_hf.studies.catalog import find_study
+    from mnist1d_hf.studies.study import find_study
 
     chosen = find_study(name)
     if listed:
         if quick or output is not None or changes or verdict:
             raise InvalidValueError("--list: goes with the name of a study alone")
         _describe(chosen)
-        return
-    if verdict:
+    elif verdict:
         if quick or changes or num_proc is not None or device != "cpu":
             raise InvalidValueError("--verdict: goes with --output alone; the table has its settings beside it")
         _recompute(chosen, output)
-        return
-    settings = (chosen.quick if quick else chosen.full).changed(_assignments(changes or []))
-    _run(chosen, settings, output or f"study-{name}{'-quick' if quick else ''}", num_proc, device)
+    else:
+        settings = (chosen.quick if quick else chosen.full).changed(_assignments(changes or []))
+        _run(chosen, settings, output or f"study-{name}{'-quick' if quick else ''}", num_proc, device)
 
 
 def _run(chosen: Study[Any], settings: Settings, folder: str, num_proc: int | None, device: str) -> None:
@@ -78,11 +77,11 @@ def _run(chosen: Study[Any], settings: Settings, folder: str, num_proc: int | No
         _say(f"{chosen.name}: {chosen.question}\n{kept}cost: {cost}")
     started = time.perf_counter()
     with progress(chosen.name, job.work) as advance:
-        found = job.run(advance)
+        table = job.run(advance)
     _print_claims(chosen, job.output.verdict())
     if settings != chosen.full:
         _say("Not the settings of the full run: this shows that everything works, not whether the claims hold.")
-    _say(f"{found.folder}: {len(found.table):,} rows, figure and verdict in {time.perf_counter() - started:.1f} s")
+    _say(f"{job.output.folder}: {len(table):,} rows, figure and verdict in {time.perf_counter() - started:.1f} s")
 
 
 def _recompute(chosen: Study[Any], folder: str | None) -> None:
@@ -105,8 +104,8 @@ def _recompute(chosen: Study[Any], folder: str | None) -> None:
 
 
 def _list() -> None:
-    from mnist1d_hf.studies.catalog import all_studies
     from mnist1d_hf.studies.recorded import full_cost
+    from mnist1d_hf.studies.study import all_studies
 
     rows: list[tuple[str, ...]] = [(item.name, item.question, full_cost(item)) for item in all_studies().values()]
     print_table("Studies", ("study", "question", "full run"), rows)
@@ -122,9 +121,14 @@ def _describe(chosen: Study[Any]) -> None:
 
 
 def _print_claims(chosen: Study[Any], verdict: dict[str, Any]) -> None:
-    from mnist1d_hf.studies.recorded import COLUMNS, claim_rows
+    from mnist1d_hf.studies.recorded import kept_claims
 
-    print_table(chosen.question, COLUMNS, claim_rows(verdict), right=(4,), width=120)
+    columns = ("claim", "literature", "holds if", "measured (95 % interval)", "seeds", "outcome")
+    rows: list[tuple[str, ...]] = [
+        (claim.name, claim.literature, claim.range, claim.measured, str(claim.n), claim.outcome)
+        for claim in kept_claims(verdict)
+    ]
+    print_table(chosen.question, columns, rows, right=(4,), width=120)
     _say(verdict["headline"])
 
 

@@ -13,8 +13,10 @@ from mnist1d_hf.training.statistics import summarize, wilson_interval
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 
+Values = Sequence[float] | NDArray[Any]  # one for each independent seed, (seeds,)
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Claim:
     """A claim, the measured value, and the range of values in which the claim holds.
 
@@ -31,15 +33,15 @@ class Claim:
 
     name: str
     text: str
-    literature: str
-    source: str
-    least: float | None
-    most: float | None
+    literature: str = ""
+    source: str = ""
+    least: float | None = None
+    most: float | None = None
     mean: float
     low: float
     high: float
     n: int
-    unit: str
+    unit: str = ""
 
     @property
     def outcome(self) -> str:
@@ -52,9 +54,7 @@ class Claim:
             return UNDECIDED
         if least <= self.low and self.high <= most:
             return REPRODUCED
-        if self.high < least or self.low > most:
-            return NOT_REPRODUCED
-        return UNDECIDED
+        return NOT_REPRODUCED if self.high < least or self.low > most else UNDECIDED
 
     @property
     def range(self) -> str:
@@ -65,9 +65,7 @@ class Claim:
         """
         if self.least is not None and self.most is not None:
             return f"{self.least:g} to {self.most:g}"
-        if self.least is not None:
-            return f"at least {self.least:g}"
-        return "anything" if self.most is None else f"at most {self.most:g}"
+        return f"at most {self.most:g}" if self.least is None else f"at least {self.least:g}"
 
     @property
     def measured(self) -> str:
@@ -76,9 +74,8 @@ class Claim:
         >>> claim_mean("a", "b", [0.9, 0.92, 0.94]).measured
         '0.920 (0.870 to 0.970)'
         """
-        if not math.isfinite(self.low):
-            return _digits(self.mean)
-        return f"{_digits(self.mean)} ({_digits(self.low)} to {_digits(self.high)})"
+        interval = f" ({_digits(self.low)} to {_digits(self.high)})" if math.isfinite(self.low) else ""
+        return _digits(self.mean) + interval
 
     def to_dict(self) -> dict[str, Any]:
         """In plain types, for files: numbers with six digits, None for NaN and infinity."""
@@ -86,72 +83,38 @@ class Claim:
         return {name: _plain(value) for name, value in values.items()}
 
 
-def claim_mean(
-    name: str,
-    text: str,
-    values: Sequence[float] | NDArray[Any],
-    *,
-    least: float | None = None,
-    most: float | None = None,
-    literature: str = "",
-    source: str = "",
-    unit: str = "",
-) -> Claim:
+def claim_mean(name: str, text: str, values: Values, **details: Any) -> Claim:
     """A claim about the mean of a measured value over seeds.
 
-    The range of a published number is that number with a tolerance that the study states. For a claim that one thing
-    exceeds another, the values are the differences of each seed, and the range is everything above 0.
+    For a claim that one thing exceeds another, the values are the differences of each seed, and the range is everything
+    above 0. With a single value there is no interval, and the outcome is "undecided".
 
     Args:
-        values: one for each independent seed, (seeds,). With a single one there is no interval, and the outcome is
-            "undecided".
+        details: `least`, `most`, `literature`, `source` and `unit`, as in `Claim`.
 
     >>> claim_mean("better", "A is better than B", [1.0, 2.0, 1.5], least=0).outcome
     'reproduced'
     >>> claim_mean("equal", "A is 3", [1.0, 2.0, 1.5], least=2.9, most=3.1).outcome
     'not reproduced'
-    >>> claim_mean("better", "A is better than B", [1.0], least=0).outcome
-    'undecided'
     """
-    summary = summarize([float(value) for value in values])
-    return Claim(
-        name=name,
-        text=text,
-        literature=literature,
-        source=source,
-        least=least,
-        most=most,
-        mean=summary.mean,
-        low=summary.low,
-        high=summary.high,
-        n=summary.n,
-        unit=unit,
-    )
+    found = summarize([float(value) for value in values])
+    return Claim(name=name, text=text, mean=found.mean, low=found.low, high=found.high, n=found.n, **details)
 
 
 def claim_published(
-    name: str,
-    text: str,
-    values: Sequence[float] | NDArray[Any],
-    published: float,
-    tolerance: float,
-    *,
-    literature: str = "",
-    source: str = "",
-    unit: str = "",
+    name: str, text: str, values: Values, published: float, tolerance: float, *, unit: str = "", **details: Any
 ) -> Claim:
-    """A claim that the mean of a measured value is a published number, within a tolerance.
+    """A claim that the mean of a measured value is a published number, within a tolerance that the study states.
 
     Args:
-        literature: in words; by default the number.
+        details: `literature`, by default the number; and `source`.
 
     >>> claim = claim_published("CNN", "Accuracy", [93.1, 93.4, 92.9], 94, 2, source="the paper", unit="%")
     >>> claim.literature, claim.range, claim.outcome
     ('94 %', '92 to 96', 'reproduced')
     """
-    bounds = {"least": published - tolerance, "most": published + tolerance}
-    literature = literature or f"{published:g} {unit}".strip()
-    return claim_mean(name, text, values, **bounds, literature=literature, source=source, unit=unit)
+    details = {"literature": f"{published:g} {unit}".strip(), **details}
+    return claim_mean(name, text, values, least=published - tolerance, most=published + tolerance, unit=unit, **details)
 
 
 def claim_fraction(name: str, text: str, holds: Sequence[bool] | NDArray[Any], **details: Any) -> Claim:
@@ -164,9 +127,8 @@ def claim_fraction(name: str, text: str, holds: Sequence[bool] | NDArray[Any], *
     >>> claim_fraction("ends", "More than half of them end", [True] * 9 + [False], least=50).measured
     '90.0 (59.6 to 98.2)'
     """
-    each = [100.0 * bool(value) for value in holds]
-    low, high = wilson_interval(int(sum(each) / 100), len(each))
-    claim = claim_mean(name, text, each, unit="% of the seeds", **details)
+    low, high = wilson_interval(sum(map(bool, holds)), len(holds))
+    claim = claim_mean(name, text, [100.0 * bool(value) for value in holds], unit="% of the seeds", **details)
     return dataclasses.replace(claim, low=100 * low, high=100 * high)
 
 
@@ -178,16 +140,13 @@ def headline(claims: Sequence[Claim]) -> str:
     """
     if not claims:
         return "No claim could be tested."
-    first, others = claims[0], claims[1:]
-    unit = f" {first.unit}" if first.unit else ""
-    line = f"{first.text.rstrip('.')}: {first.outcome}, {first.measured}{unit}."
+    first, *others = claims
+    line = f"{first.text.rstrip('.')}: {first.outcome}, {first.measured} {first.unit}".rstrip() + "."
     if others:
-        counts = [f"{sum(c.outcome == kind for c in others)} {kind}" for kind in _OUTCOMES]
+        outcomes = [claim.outcome for claim in others]
+        counts = [f"{outcomes.count(kind)} {kind}" for kind in (REPRODUCED, NOT_REPRODUCED, UNDECIDED)]
         line += f" Of {len(others)} further claims: {', '.join(counts)}."
     return line
-
-
-_OUTCOMES = (REPRODUCED, NOT_REPRODUCED, UNDECIDED)
 
 
 def _digits(value: float) -> str:

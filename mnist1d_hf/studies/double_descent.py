@@ -42,7 +42,7 @@ from mnist1d_hf.data.stream import sample
 from mnist1d_hf.studies import places
 from mnist1d_hf.studies.claims import Claim, claim_mean, claim_published
 from mnist1d_hf.studies.figures import curve, new_figure
-from mnist1d_hf.studies.frames import Row, by_seed, grid, select
+from mnist1d_hf.studies.frames import Row, by_seed, grid, select, to_rows
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Context, Study, Unit
 from mnist1d_hf.training.ensemble import LOSSES, Ensemble, Procedure, seeded
@@ -125,8 +125,8 @@ def units(settings: DescentSettings) -> list[Unit]:
         for width in settings.widths if condition.architecture == "mlp" else settings.channels:
             size = parameters(condition.architecture, width, condition.classes)
             if condition.samples / 8 <= size <= 4 * condition.samples * condition.classes:
-                arguments = {"settings": settings, "condition": condition, "width": width}
                 work = condition.steps * _step_cost(condition.architecture, width, size)
+                arguments = {"condition": condition, "width": width}
                 made.append(Unit(f"{condition.key}-{width}", train, arguments, work))
     return made
 
@@ -155,39 +155,27 @@ def train(settings: DescentSettings, condition: Condition, width: int, context: 
     x, label = (np.stack(part) for part in zip(*(training_set(condition, seed) for seed in seeds), strict=True))
     size = parameters(condition.architecture, width, classes)
     cost = _step_cost(condition.architecture, width, size)
-    scale = (
-        classes if condition.loss == "squared-error" else 1
-    )  # `Ensemble` takes the mean over the classes, not the sum
+    scale = classes if condition.loss == "squared-error" else 1  # `Ensemble` takes the mean over classes, not the sum
     procedure = Procedure(
-        steps=condition.steps,
-        learning_rate=0.01 * scale,
-        optimizer="sgd",
-        momentum=0.9,
-        shuffle=True,
-        loss=condition.loss,
+        condition.steps, 100, 0.01 * scale, optimizer="sgd", momentum=0.9, loss=condition.loss, shuffle=True
     )
     networks = [seeded(lambda: _network(condition, width), seed) for seed in seeds]
     ensemble = Ensemble(networks, procedure, x, label, device=context.device)
     ensemble.run(report=lambda _: context.report(cost))
     train_loss, train_accuracy = ensemble.scores(x, label)
     test_loss, test_accuracy = ensemble.scores(*_first_classes(FRESH_SEED, settings.test_samples, classes))
-    return [
-        {
-            "architecture": condition.architecture,
-            "loss": condition.loss,
-            "noise": condition.noise,
-            "samples": condition.samples,
-            "classes": classes,
-            "width": width,
-            "parameters": size,
-            "seed": seed,
-            "train_loss": scale * train_loss[seed],
-            "train_error": 100 * (1 - train_accuracy[seed]),
-            "test_loss": scale * test_loss[seed],
-            "test_error": 100 * (1 - test_accuracy[seed]),
-        }
-        for seed in seeds
-    ]
+    known = dataclasses.asdict(condition)
+    del known["steps"]
+    return to_rows(
+        **known,
+        width=width,
+        parameters=size,
+        seed=seeds,
+        train_loss=scale * train_loss,
+        train_error=100 * (1 - train_accuracy),
+        test_loss=scale * test_loss,
+        test_error=100 * (1 - test_accuracy),
+    )
 
 
 def training_set(condition: Condition, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -308,9 +296,9 @@ def _places(table: pd.DataFrame, name: str) -> list[Claim]:
             expected, where = (n * classes, "n K") if loss == "squared-error" else (n, "n")
             what = "peak of the test loss" if kind is peaks else "threshold of fitting"
             text = f"With {NAMES[loss]} the {what} of the {name} is at P = {where} parameters (P / {where} is 1)"
-            details: dict[str, Any] = {"literature": f"P = {where}", "source": CLAIM}
             title, values = f"{short}, {NAMES[loss]}, {name}", kind(some, ends=True) / expected
-            found.append(claim_mean(title, text, values, least=0.5, most=2.0, **details))
+            bounds = {"least": 0.5, "most": 2.0}
+            found.append(claim_mean(title, text, values, **bounds, literature=f"P = {where}", source=CLAIM))
     return found
 
 
@@ -325,8 +313,8 @@ def _exponents(table: pd.DataFrame) -> list[Claim]:
                 text = f"With {NAMES[loss]} the parameters at the {name} grow with {symbol} to the power {claimed}"
                 title, points = f"{name}, {NAMES[loss]}: {symbol}^a", np.sort(some[axis].unique())
                 values = places.slopes(points, np.array([kind(select(some, **{axis: point})) for point in points]))
-                details = {"literature": f"a = {claimed}", "source": CLAIM}
-                found.append(claim_published(title, text, values, claimed, 0.4, **details))
+                literature = f"a = {claimed}"
+                found.append(claim_published(title, text, values, claimed, 0.4, literature=literature, source=CLAIM))
     return found
 
 

@@ -69,29 +69,33 @@ def grid(table: pd.DataFrame, column: str, across: str) -> tuple[NDArray[Any], N
     return pivot.columns.to_numpy(), pivot.to_numpy(dtype=float)
 
 
+def to_rows(**columns: Any) -> list[Row]:
+    """Rows from columns: an array, range or list has a value for each row; other values are the same in all rows.
+
+    >>> to_rows(width=2, seed=range(2), loss=np.array([0.5, 0.25]))
+    [{'width': 2, 'seed': 0, 'loss': 0.5}, {'width': 2, 'seed': 1, 'loss': 0.25}]
+    """
+    found: list[Row] = pd.DataFrame(columns).to_dict("records")
+    return found
+
+
 def to_parquet(rows: Sequence[Row]) -> bytes:
     """Rows as a Parquet file: the same rows give the same bytes.
 
     Raises:
         InvalidValueError: the rows have different columns.
     """
-    for row in rows:
-        if row.keys() != rows[0].keys():
-            odd = sorted(row.keys() ^ rows[0].keys())
-            raise InvalidValueError(f"rows: expected the same columns in all of them, found {odd} in some only")
+    odd = {name for row in rows for name in row.keys() ^ rows[0].keys()}
+    if odd:
+        raise InvalidValueError(f"rows: expected the same columns in all of them, found {sorted(odd)} in some only")
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), buffer, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(list(rows)), buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def from_parquet(data: bytes, place: str | os.PathLike[str]) -> pd.DataFrame:
-    """The table in a Parquet file; `place` names the file in errors.
-
-    Raises:
-        OutputError: the file is damaged.
-    """
+    """The table in a Parquet file; if it is damaged, an `OutputError` names its `place`."""
     try:
         return pq.read_table(io.BytesIO(data)).to_pandas()
     except (pa.ArrowException, OSError) as error:
-        message = " ".join(str(error).split())
-        raise OutputError(f"{os.fspath(place)}: no table can be read ({message}); the file is damaged") from None
+        raise OutputError(f"{os.fspath(place)}: no table can be read ({error}); the file is damaged") from None

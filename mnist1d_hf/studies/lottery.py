@@ -49,7 +49,7 @@ from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.studies.claims import Claim, claim_mean, claim_published
 from mnist1d_hf.studies.figures import bars, crosses, curve, new_figure
-from mnist1d_hf.studies.frames import Row, by_seed, grid, select
+from mnist1d_hf.studies.frames import Row, by_seed, grid, select, to_rows
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Context, Study, Unit
 from mnist1d_hf.training.ensemble import Ensemble, Procedure, seeded
@@ -105,9 +105,8 @@ class LotterySettings(Settings):
         super().__post_init__()
         rising = all(low < high for low, high in zip(self.sparsities, self.sparsities[1:], strict=False))
         if not rising or self.sparsities[0] != 0 or self.sparsities[-1] >= 1:
-            raise InvalidValueError(
-                f"sparsities: expected fractions that rise from 0 to below 1, found {self.sparsities}"
-            )
+            found = self.sparsities
+            raise InvalidValueError(f"sparsities: expected fractions that rise from 0 to below 1, found {found}")
         if self.ticket not in self.sparsities[1:]:
             raise InvalidValueError(f"ticket: expected one of the sparsities above 0, found {self.ticket}")
 
@@ -117,7 +116,7 @@ def units(settings: LotterySettings) -> list[Unit]:
     pruning = settings.steps * (2 * len(settings.sparsities) - 1)
     transfer = settings.transfer_steps * len(TRANSFERS)
     work = pruning * 100 + transfer * settings.transfer_batch
-    return [Unit(f"seed-{seed}", train, {"settings": settings, "seed": seed}, work) for seed in range(settings.seeds)]
+    return [Unit(f"seed-{seed}", train, {"seed": seed}, work) for seed in range(settings.seeds)]
 
 
 def train(settings: LotterySettings, seed: int, context: Context) -> list[Row]:
@@ -145,13 +144,12 @@ def prune(
     tickets: dict[float, Masks] = {}
     rows: list[Row] = []
     trained: nn.Module | None = None
-    for sparsity in settings.sparsities:
-        masks = full_masks(network) if trained is None else smallest_masked(trained, sparsity)
+    for sparsity in settings.sparsities:  # the first is 0
+        masks = random_masked(network, sparsity, 0) if trained is None else smallest_masked(trained, sparsity)
         tickets[sparsity] = masks
-        ensemble = Ensemble([network], _procedure(settings), *data, masks=masks, device=context.device)
-        ensemble.run(report=lambda _: context.report(100))
-        rows += _rows(settings, seed, ensemble, masks, data, [("lottery", "initial", "same", sparsity)])
-        trained = ensemble.network
+        members = [("lottery", "initial", "same", sparsity)]
+        trained, found = _fit(settings, seed, _procedure(settings), [network], data, masks, members, context)
+        rows += found
     return tickets, rows
 
 
@@ -163,11 +161,9 @@ def _train_random(
     rows: list[Row] = []
     for start in range(1, len(settings.sparsities), _GROUP):
         some = settings.sparsities[start : start + _GROUP]
-        masks, work = together([random[sparsity] for sparsity in some]), 100 * len(some)
-        ensemble = Ensemble([network] * len(some), _procedure(settings), *data, masks=masks, device=context.device)
-        ensemble.run(report=lambda _, work=work: context.report(work))  # type: ignore[misc]
+        masks, networks = together([random[sparsity] for sparsity in some]), [network] * len(some)
         members = [("random", "initial", "same", sparsity) for sparsity in some]
-        rows += _rows(settings, seed, ensemble, masks, data, members)
+        rows += _fit(settings, seed, _procedure(settings), networks, data, masks, members, context)[1]
     return rows
 
 
@@ -182,64 +178,60 @@ def _transfer(
     new = initial_network(settings, seed + _OTHER_WEIGHTS)
     networks = [network if weights == "initial" else new for _, weights, _ in TRANSFERS]
     masks = together([chosen[mask] for mask, _, _ in TRANSFERS])
-    procedure = dataclasses.replace(
-        _procedure(settings), steps=settings.transfer_steps, batch_size=settings.transfer_batch
-    )
-    ensemble = Ensemble(networks, procedure, *data, masks=masks, device=context.device)
-    ensemble.run(report=lambda _: context.report(settings.transfer_batch * len(TRANSFERS)))
+    steps, batch_size = settings.transfer_steps, settings.transfer_batch
+    procedure = dataclasses.replace(_procedure(settings), steps=steps, batch_size=batch_size)
     members = [(*transfer, 0.0 if transfer[0] == "dense" else settings.ticket) for transfer in TRANSFERS]
-    return _rows(settings, seed, ensemble, masks, data, members, orders)
+    return _fit(settings, seed, procedure, networks, data, masks, members, context, orders)[1]
 
 
 def _procedure(settings: LotterySettings) -> Procedure:
     return Procedure(steps=settings.steps, learning_rate=settings.learning_rate, precision=settings.precision)
 
 
-def _rows(
+def _fit(
     settings: LotterySettings,
     seed: int,
-    ensemble: Ensemble,
-    masks: Masks,
+    procedure: Procedure,
+    networks: Sequence[nn.Module],
     data: tuple[NDArray[Any], NDArray[Any]],
+    masks: Masks,
     members: Sequence[tuple[str, str, str, float]],
+    context: Context,
     orders: Sequence[NDArray[Any]] | None = None,
-) -> list[Row]:
-    """Measure trained networks: a row for each member.
+) -> tuple[nn.Module, list[Row]]:
+    """Train networks side by side and measure them.
 
     Args:
         data: training signals and labels.
-        members: mask, weights, data and sparsity of each.
-        orders: of the positions of the test signals, for each member; none if they stay as they are.
+        members: mask, weights, data and sparsity of each network.
+        orders: of the positions of the test signals, for each network; none if they stay as they are.
+
+    Returns:
+        The trained networks as one, and a row for each.
     """
+    work = procedure.batch_size * len(networks)
+    ensemble = Ensemble(networks, procedure, *data, masks=masks, device=context.device)
+    ensemble.run(report=lambda _: context.report(work))
     x, label = fresh_samples("default", settings.test_samples)
-    train_accuracy = ensemble.scores(*data).accuracy
     tests = x if orders is None else np.stack([x[:, order] for order in orders])
-    test_accuracy = ensemble.scores(tests, label).accuracy
-    neighbours = adjacency(masks)
-    return [
-        {
-            "part": "pruning" if orders is None else "transfer",
-            "mask": mask,
-            "weights": weights,
-            "data": kind,
-            "sparsity": sparsity,
-            "seed": seed,
-            "train_accuracy": 100 * float(train_accuracy[member]),
-            "test_accuracy": 100 * float(test_accuracy[member]),
-            "adjacency": neighbours[member],
-        }
-        for member, (mask, weights, kind, sparsity) in enumerate(members)
-    ]
+    mask, weights, kind, sparsity = zip(*members, strict=True)
+    rows = to_rows(
+        part="pruning" if orders is None else "transfer",
+        mask=mask,
+        weights=weights,
+        data=kind,
+        sparsity=sparsity,
+        seed=seed,
+        train_accuracy=100 * ensemble.scores(*data).accuracy,
+        test_accuracy=100 * ensemble.scores(tests, label).accuracy,
+        adjacency=adjacency(masks),
+    )
+    return ensemble.network, rows
 
 
 def initial_network(settings: LotterySettings, seed: int) -> nn.Module:
     """The network of a seed before training."""
     return seeded(lambda: new_network(architecture="mlp", widths=(settings.width,) * 2), seed)
-
-
-def full_masks(network: nn.Module) -> Masks:
-    """Masks of one member that drop nothing."""
-    return {name: torch.ones(1, *values.shape) for name, values in network.named_parameters()}
 
 
 def smallest_masked(network: nn.Module, sparsity: float) -> Masks:
@@ -327,11 +319,10 @@ def transferred(
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """Mask against weights first, then the transfers, the masks' neighbours and the pruning curve."""
-    near = [transferred(table, mask, column="adjacency") for mask in ("lottery", "random")]
+    ticket, random = (transferred(table, mask, column="adjacency") for mask in ("lottery", "random"))
     text = "In the first layer the ticket keeps 1.66 times as many pairs of neighbours as a random mask"
-    details: dict[str, Any] = {"literature": "0.0093 / 0.0056 = 1.66", "source": SOURCE}
-    found = _transfers(table)
-    found.append(claim_mean("neighbours", text, near[0] / near[1], least=1.33, most=2.0, **details))
+    details = {"literature": "0.0093 / 0.0056 = 1.66", "source": SOURCE}
+    found = [*_transfers(table), claim_mean("neighbours", text, ticket / random, least=1.33, most=2.0, **details)]
     for mask, published in PAPER.items():
         for sparsity, value in published.items():
             values = by_seed(table, "test_accuracy", part="pruning", mask=mask, sparsity=sparsity)

@@ -34,6 +34,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.generator import generate
@@ -93,7 +94,7 @@ class ActivationSettings(Settings):
 
 
 class RandomNumbers(NamedTuple):
-    """The random numbers of some seeds, with an axis of members in front, in the notebook's order."""
+    """The random numbers of a seed, in the notebook's order; for several seeds with an axis of members in front."""
 
     small: Weights  # of the activation function before it is learned
     first: Weights  # of the inner network in the first outer step
@@ -117,11 +118,10 @@ Scores = dict[str, NDArray[Any]]  # columns of the table -> (members,)
 def units(settings: ActivationSettings) -> list[Unit]:
     """One for the fixed functions; then one for each group of seeds that learn functions."""
     trainings = 2 * settings.inner_seeds
-    count = len(FIXED) * settings.seeds * (1 + trainings)
-    found = [Unit("fixed", train_fixed, {"settings": settings}, count)]
+    found = [Unit("fixed", train_fixed, {}, len(FIXED) * settings.seeds * (1 + trainings))]
     for seeds in seed_groups(settings.seeds, _GROUP):
         work = (3 * settings.outer_steps + trainings) * len(seeds)
-        found.append(Unit(f"learned-{seeds[0]}", learn, {"settings": settings, "seeds": seeds}, work))
+        found.append(Unit(f"learned-{seeds[0]}", learn, {"seeds": seeds}, work))
     return found
 
 
@@ -233,24 +233,17 @@ def shape(small: Weights, member: int) -> list[float]:
 
 def draw(settings: ActivationSettings, seeds: Sequence[int], device: str) -> RandomNumbers:
     """The random numbers of some seeds."""
-    each = {seed: _draw_one(settings, seed) for seed in dict.fromkeys(seeds)}
-    members = [each[seed] for seed in seeds]
-
-    def stacked(values: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(values)).to(device)
-
-    weights = [Weights(*map(stacked, zip(*(one[part] for one in members), strict=True))) for part in range(3)]
-    return RandomNumbers(*weights, *(stacked([one[part] for one in members]) for part in (3, 4)))
+    drawn: RandomNumbers = default_collate([_draw_one(settings, seed, device) for seed in seeds])
+    return drawn
 
 
-def _draw_one(settings: ActivationSettings, seed: int) -> tuple[Any, ...]:
-    """Weights and noise of a seed, as in `RandomNumbers`. An outer step of the notebook goes on with the random
-    generator where the inner training before it stopped, and that training always starts from the seed. So the inner
-    weights are the same from the second outer step on."""
+def _draw_one(settings: ActivationSettings, seed: int, device: str) -> RandomNumbers:
+    """An outer step of the notebook goes on with the random generator where the inner training before it stopped, and
+    that training always starts from the seed. So the inner weights are the same from the second outer step on."""
 
-    def layers(inputs: int, hidden: int, outputs: int) -> list[Tensor]:
+    def layers(inputs: int, hidden: int, outputs: int) -> Weights:
         both = nn.Sequential(nn.Linear(inputs, hidden), nn.Linear(hidden, outputs))
-        return [values.detach() for values in both.parameters()]
+        return Weights(*(values.detach().to(device) for values in both.parameters()))
 
     def noise() -> list[Tensor]:
         return [0.1 * (2 * torch.rand(count) - 1) for count in (settings.small, settings.hidden)]
@@ -264,10 +257,10 @@ def _draw_one(settings: ActivationSettings, seed: int) -> tuple[Any, ...]:
         for _ in range(1, settings.steps):  # the notebook tests after each step but the first
             trained.append(noise())
             tested.append(noise())
-        small_noise, hidden_noise = zip(*trained, (tested or [noise()])[-1], strict=True)
+        both = zip(*trained, (tested or [noise()])[-1], strict=True)
         torch.rand(settings.small)  # the notebook draws the function here
         weights = layers(40, settings.hidden, 10)
-    return small, first, weights, torch.stack(small_noise), torch.stack(hidden_noise)
+    return RandomNumbers(small, first, weights, *(torch.stack(values).to(device) for values in both))
 
 
 def load(settings: ActivationSettings, data: str, seeds: Sequence[int], device: str) -> Data:
@@ -322,16 +315,13 @@ def _draw_history(axis: Any, table: pd.DataFrame, learning: pd.DataFrame) -> Non
 def claims(table: pd.DataFrame) -> list[Claim]:
     """The gain in new trainings first, then what the notebook printed for its own training."""
     learning = select(table, part="learning")
-    if not len(learning):
-        return []
     own = select(table, part="inner", data="paper", inner_seed=list(learning["seed"]))
     extremes = [places.extrema(form) for form in learning["shape"]]
-    found = _gains(table) + _seed_zero(select(learning, seed=0)) + _history(learning)
+    found = [*_gains(table), _seed_zero(select(learning, seed=0)["objectives"].item()), *_history(learning)]
     text = "Between -5 and 5 the learned function has two extrema"
     found.append(claim_published("two extrema", text, extremes, 2, 0.5, source=FIGURE))
     for name, value in PAPER.items():
-        values = by_seed(own, "test_accuracy", activation=name)
-        text = f"Test accuracy with {LABELS[name]}"
+        values, text = by_seed(own, "test_accuracy", activation=name), f"Test accuracy with {LABELS[name]}"
         found.append(claim_published(LABELS[name], text, values, value, TOLERANCE, source=FIGURE, unit="%"))
     return found
 
@@ -339,26 +329,22 @@ def claims(table: pd.DataFrame) -> list[Claim]:
 def _gains(table: pd.DataFrame) -> list[Claim]:
     """The gain over ReLU in trainings that nothing was learned on."""
     published, found = LEARNED - PAPER["relu"], []
-    literature = f"{published:+.1f} on its own training"
-    details: dict[str, Any] = {"literature": literature, "source": SOURCE, "unit": "points"}
+    details = {"literature": f"{published:+.1f} on its own training", "source": SOURCE, "unit": "points"}
     for data, where in (("paper", "other initial weights and noise"), ("fresh", "other data, too")):
         gain = in_new_trainings(table, "learned", data) - in_new_trainings(table, "relu", data)
         better = f"With {where}, the learned function beats ReLU"
         kept = f"With {where}, the gain over ReLU is the one on its own training, within {TOLERANCE:g} points"
-        found.append(claim_mean(f"above ReLU, {data}", better, gain, **details, least=0.0))
+        found.append(claim_mean(f"above ReLU, {data}", better, gain, least=0.0, **details))
         found.append(claim_published(f"gain kept, {data}", kept, gain, published, TOLERANCE, **details))
     return found
 
 
-def _seed_zero(learning: pd.DataFrame) -> list[Claim]:
+def _seed_zero(objectives: Sequence[float]) -> Claim:
     """The notebook's own run, of which it printed the log. It is one run, so there is no interval."""
     text = "In the first ten outer steps the objective of seed 0 differs from the notebook's log by at most 0.005"
-    differences = [
-        max(abs(one - other) for one, other in zip(objectives, PRINTED, strict=False))
-        for objectives in learning["objectives"]
-    ]
-    details: dict[str, Any] = {"literature": f"{PRINTED[0]:g} -> {PRINTED[-1]:g}", "source": SOURCE}
-    return [claim_mean("seed 0, step by step", text, differences, most=0.005, **details)] if differences else []
+    difference = max(abs(one - other) for one, other in zip(objectives, PRINTED, strict=False))
+    literature = f"{PRINTED[0]:g} -> {PRINTED[-1]:g}"
+    return claim_mean("seed 0, step by step", text, [difference], most=0.005, literature=literature, source=SOURCE)
 
 
 def _history(learning: pd.DataFrame) -> list[Claim]:

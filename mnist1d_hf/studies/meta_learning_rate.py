@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 
 from mnist1d_hf.studies.claims import Claim, claim_fraction, claim_mean, claim_published
 from mnist1d_hf.studies.figures import crosses, curve, new_figure
@@ -84,9 +86,8 @@ def units(settings: LearningRateSettings) -> list[Unit]:
     """Two for each kind of data, learning and scan, with all seeds side by side."""
     found = []
     for data in settings.data:
-        arguments = {"settings": settings, "data": data}
-        found.append(Unit(f"learn-{data}", learn, arguments, settings.outer_steps))
-        found.append(Unit(f"scan-{data}", scan, arguments, len(settings.scan)))
+        found.append(Unit(f"learn-{data}", learn, {"data": data}, settings.outer_steps))
+        found.append(Unit(f"scan-{data}", scan, {"data": data}, len(settings.scan)))
     return found
 
 
@@ -102,7 +103,7 @@ def learn(settings: LearningRateSettings, data: str, context: Context) -> list[R
         rates.append(rate)
         objectives.append(objective)
         context.report(1)
-    histories, means = (torch.stack(values, dim=1).double().cpu().numpy() for values in (rates, objectives))
+    histories, means = (torch.stack(values, dim=1).double().tolist() for values in (rates, objectives))
     return [
         _row("learning", data, seed, start, histories[member], means[member], float(last[member]))
         for member, (start, seed) in enumerate(members)
@@ -115,25 +116,24 @@ def scan(settings: LearningRateSettings, data: str, context: Context) -> list[Ro
     rows: list[Row] = []
     for start in settings.scan:
         rate = torch.full((settings.seeds,), start, device=context.device)
-        found = hypergradient(rate, weights, x, label, settings.steps, settings.batch_size)
-        objective, last = (values.double().cpu().numpy() for values in found[:2])
+        objective, last, _ = hypergradient(rate, weights, x, label, settings.steps, settings.batch_size)
         for seed in range(settings.seeds):
-            rows.append(_row("scan", data, seed, start, np.array([start]), objective[seed : seed + 1], last[seed]))
+            rows.append(_row("scan", data, seed, start, [start], [float(objective[seed])], float(last[seed])))
         context.report(1)
     return rows
 
 
 def _row(
-    part: str, data: str, seed: int, start: float, rates: NDArray[Any], objectives: NDArray[Any], last: float
+    part: str, data: str, seed: int, start: float, rates: list[float], objectives: list[float], last: float
 ) -> Row:
     return {
         "part": part,
         "data": data,
         "seed": seed,
         "start": start,
-        "rate": float(rates[-1]),
-        "objective": float(objectives[-1]),
-        "last_loss": float(last),
+        "rate": rates[-1],
+        "objective": objectives[-1],
+        "last_loss": last,
         "rates": [float(f"{value:.6g}") for value in rates],
         "objectives": [float(f"{value:.6g}") for value in objectives],
     }
@@ -149,9 +149,9 @@ def _problem(
     else:
         x, label = training_sets(seeds, settings.samples)
     rows = settings.steps * settings.batch_size  # the others are never used
-    each = [initial_weights(settings.hidden, seed) for seed in seeds]
-    weights = Weights(*(torch.stack(values).to(device) for values in zip(*each, strict=True)))
-    return weights, torch.from_numpy(x[:, :rows]).float().to(device), torch.from_numpy(label[:, :rows]).to(device)
+    weights = default_collate([initial_weights(settings.hidden, seed) for seed in seeds])
+    x, label = (torch.from_numpy(values[:, :rows]).to(device) for values in (x, label))
+    return Weights(*(values.to(device) for values in weights)), x, label
 
 
 def initial_weights(hidden: int, seed: int) -> Weights:
@@ -235,9 +235,12 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     learning = select(table, part="learning")
     kinds, found = learning["data"].unique(), []
     for data in kinds:
-        found += _both_sides(select(learning, data=data), data)
+        above, below = (by_seed(learning, "rate", data=data, start=start) for start in (HIGH, LOW))
+        if len(above) and len(below):
+            found.append(_both_sides(data, above, below))
     for start in PRINTED:
-        found += _seed_zero(select(learning, data="paper", start=start, seed=0), start)
+        for rates in select(learning, data="paper", start=start, seed=0)["rates"]:
+            found += _seed_zero(start, rates)
     for data in kinds:
         found += _published(select(learning, data=data, start=LOW), data)
     scanned, learned = select(table, part="scan", data="paper"), select(learning, data="paper", start=LOW)
@@ -248,32 +251,26 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     return found
 
 
-def _both_sides(table: pd.DataFrame, data: str) -> list[Claim]:
-    """That a seed reaches the same rate from above and from below."""
-    above, below = (by_seed(table, "rate", start=start) for start in (HIGH, LOW))
-    if not (len(above) and len(below)):
-        return []
+def _both_sides(data: str, above: NDArray[Any], below: NDArray[Any]) -> Claim:
+    """That a seed reaches the same rate from above and from below, both (seeds,)."""
     text = (
         f"{_ON[data]} the learning rate comes from {HIGH:g} and from {LOW:g} to the same value (within {SAME:g}) "
         f"for nearly all seeds"
     )
     agree = np.abs(above - below) <= SAME  # False for what is not finite
     literature = f"seed 0: {PRINTED[HIGH][-1]:.3f} - {PRINTED[LOW][-1]:.3f} = 0.004"
-    details: dict[str, Any] = {"least": NEARLY_ALL, "literature": literature, "source": SOURCE}
-    return [claim_fraction(f"both sides agree, {data}", text, agree, **details)]
+    details = {"literature": literature, "source": SOURCE}
+    return claim_fraction(f"both sides agree, {data}", text, agree, least=NEARLY_ALL, **details)
 
 
-def _seed_zero(table: pd.DataFrame, start: float) -> list[Claim]:
+def _seed_zero(start: float, rates: Sequence[float]) -> list[Claim]:
     """The notebook's own run, of which it printed the log. It is one run, so there is no interval."""
     text = f"From {start:g} the rate of seed 0 differs from the notebook's log by at most 0.001 in every third step"
-    literature = f"{len(PRINTED[start])} rates, the last {PRINTED[start][-1]:.4f}"
-    found = []
-    for rates in table["rates"]:
-        differences = [abs(rate - other) for rate, other in zip(rates[3::3], PRINTED[start], strict=False)]
-        if differences:
-            details: dict[str, Any] = {"most": 0.001, "literature": literature, "source": SOURCE}
-            found.append(claim_mean(f"seed 0 from {start:g}", text, [max(differences)], **details))
-    return found
+    details = {"literature": f"{len(PRINTED[start])} rates, the last {PRINTED[start][-1]:.4f}", "source": SOURCE}
+    differences = [abs(rate - other) for rate, other in zip(rates[3::3], PRINTED[start], strict=False)]
+    if not differences:  # too few outer steps
+        return []
+    return [claim_mean(f"seed 0 from {start:g}", text, [max(differences)], most=0.001, **details)]
 
 
 def _published(table: pd.DataFrame, data: str) -> list[Claim]:
@@ -281,11 +278,11 @@ def _published(table: pd.DataFrame, data: str) -> list[Claim]:
     if not len(table):
         return []
     return [
-        claim_published(f"{name}, {data}", text, by_seed(table, column), value, tolerance, source=SOURCE)
-        for column, name, text, value, tolerance in (
-            ("rate", "learned rate", f"{_ON[data]} the rate that is reached from {LOW:g}", RATE, 0.06),
-            ("objective", "objective", f"{_ON[data]} the mean loss at that rate", OBJECTIVE, 0.03),
-            ("last_loss", "last loss", f"{_ON[data]} the loss of the last step at that rate", LAST_LOSS, 0.1),
+        claim_published(f"{name}, {data}", f"{_ON[data]} {text}", by_seed(table, column), *value, source=SOURCE)
+        for column, name, text, *value in (
+            ("rate", "learned rate", f"the rate that is reached from {LOW:g}", RATE, 0.06),
+            ("objective", "objective", "the mean loss at that rate", OBJECTIVE, 0.03),
+            ("last_loss", "last loss", "the loss of the last step at that rate", LAST_LOSS, 0.1),
         )
     ]
 

@@ -1,5 +1,4 @@
-"""Places on curves, most of them over the size of a network: where the loss peaks, from which size on a training set is
-fitted.
+"""Places on curves: where a loss peaks, from which size of a network on a training set is fitted.
 
 Sizes are (widths,), rising; what was measured there is (seeds, widths).
 """
@@ -54,14 +53,12 @@ def thresholds(size: NDArray[Any], fitted: NDArray[Any], ends: bool = False) -> 
     >>> thresholds(np.array([1, 2, 8]), np.array([[False, False, True], [True, True, True]]))
     array([ 4., nan])
     """
-    found = []
-    for row in fitted:
-        first = int(np.flatnonzero(~row).max(initial=-1)) + 1  # of the sizes that fit
-        if 0 < first < len(size):
-            found.append(np.sqrt(float(size[first - 1]) * size[first]))
-        else:
-            found.append((size[0] if first == 0 else size[-1]) if ends else np.nan)
-    return np.array(found, dtype=float)
+    sizes = size.astype(float)
+    between = np.sqrt(sizes[:-1] * sizes[1:])
+    below, above = (sizes[0], sizes[-1]) if ends else (np.nan, np.nan)
+    candidates = np.array([below, *between, above])
+    failed = [np.flatnonzero(~row).max(initial=-1) for row in fitted]  # the last size that does not fit
+    return candidates[np.array(failed) + 1]
 
 
 def slopes(values: NDArray[Any], places: NDArray[Any]) -> NDArray[Any]:

@@ -24,17 +24,18 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnist1d_hf.studies.claims import Claim, claim_mean, claim_published
 from mnist1d_hf.studies.figures import crosses, curve, new_figure
-from mnist1d_hf.studies.frames import Row, by_seed, grid, select
+from mnist1d_hf.studies.frames import Row, by_seed, grid, select, to_rows
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Context, Study, Unit, training_sets
 from mnist1d_hf.training.ensemble import Ensemble, Procedure, seeded
@@ -91,38 +92,20 @@ class PooledNetwork(nn.Module):
 def units(settings: PoolingSettings) -> list[Unit]:
     """One for each kind of pooling and number of samples: all seeds side by side."""
     return [
-        Unit(
-            key=f"{pooling}-{samples}",
-            function=train,
-            arguments={"settings": settings, "pooling": pooling, "samples": samples},
-            work=settings.steps,
-        )
+        Unit(f"{pooling}-{samples}", train, {"pooling": pooling, "samples": samples}, settings.steps)
         for samples, pooling in itertools.product(settings.samples, settings.poolings)
     ]
 
 
 def train(settings: PoolingSettings, pooling: str, samples: int, context: Context) -> list[Row]:
-    """Train all seeds with one kind of pooling on one number of samples.
-
-    Returns:
-        A row for each seed.
-    """
+    """Train all seeds with one kind of pooling on one number of samples: a row for each seed."""
     seeds = range(settings.seeds)
     networks = [seeded(lambda: PooledNetwork(pooling, settings.channels), seed) for seed in seeds]
-    procedure = Procedure(steps=settings.steps)
-    ensemble = Ensemble(networks, procedure, *training_sets(seeds, samples), device=context.device)
+    ensemble = Ensemble(networks, Procedure(settings.steps), *training_sets(seeds, samples), device=context.device)
     ensemble.run(report=context.report)
     loss, accuracy = ensemble.scores(*fresh_samples("default", settings.test_samples))
-    return [
-        {
-            "pooling": pooling,
-            "samples": samples,
-            "seed": seed,
-            "test_accuracy": 100 * accuracy[seed],
-            "test_loss": loss[seed],
-        }
-        for seed in seeds
-    ]
+    measured = {"seed": seeds, "test_accuracy": 100 * accuracy, "test_loss": loss}
+    return to_rows(pooling=pooling, samples=samples, **measured)
 
 
 def figure(table: pd.DataFrame) -> Figure:
@@ -142,10 +125,16 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     """Pooled against unpooled networks where samples are few and many, then every published accuracy."""
     few = "With 1,000 samples pooling gains over both networks without it"
     many = "With 50,000 samples pooling gains less than 3 points"
-    found = [
-        *_claim_gain(table, 1000, "pooling helps with few", few, least=5.0),
-        *_claim_gain(table, 50000, "not with many", many, most=3.0),
-    ]
+    found, details = [], {"source": SOURCE, "unit": "points"}
+    for samples, name, text, bounds in (
+        (1000, "pooling helps with few", few, {"least": 5.0}),
+        (50000, "not with many", many, {"most": 3.0}),
+    ):
+        some = select(table, samples=samples)
+        if set(POOLINGS) <= set(some["pooling"]):
+            measured = gain({kind: by_seed(some, "test_accuracy", pooling=kind) for kind in POOLINGS})
+            literature = f"{gain(PAPER[samples]):+.1f} points"
+            found.append(claim_mean(name, text, measured, **bounds, literature=literature, **details))
     for samples, accuracies in PAPER.items():
         for pooling, value in accuracies.items():
             values = by_seed(table, "test_accuracy", samples=samples, pooling=pooling)
@@ -156,26 +145,9 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     return found
 
 
-def _claim_gain(table: pd.DataFrame, samples: int, name: str, text: str, **bounds: float) -> list[Claim]:
-    """The claim about what pooling gains; none if some kind of pooling is missing."""
-    some = select(table, samples=samples)
-    if set(POOLINGS) - set(some["pooling"]):
-        return []
-    measured = gain({kind: by_seed(some, "test_accuracy", pooling=kind) for kind in POOLINGS})
-    published = gain({kind: np.array(value) for kind, value in PAPER[samples].items()})
-    literature = f"{published:+.1f} points"
-    return [claim_mean(name, text, measured, **bounds, literature=literature, source=SOURCE, unit="points")]
-
-
-def gain(accuracies: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The mean accuracy of the pooled networks less that of the better one of the two without pooling.
-
-    Args:
-        accuracies: by kind of pooling, each (seeds,).
-
-    Returns:
-        (seeds,).
-    """
+def gain(accuracies: Mapping[str, Any]) -> Any:
+    """The mean accuracy of the pooled networks less that of the better one of the two without pooling; (seeds,) if the
+    accuracies by kind of pooling are."""
     pooled = (accuracies["max"] + accuracies["average"] + accuracies["l2"]) / 3
     return pooled - np.maximum(accuracies["none"], accuracies["stride"])
 

@@ -6,19 +6,18 @@ recorded.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from mnist1d_hf.data.describe import markdown_table
-from mnist1d_hf.studies.catalog import all_studies
 from mnist1d_hf.studies.claims import NOT_REPRODUCED, UNDECIDED, Claim
 from mnist1d_hf.studies.run import COST, FIGURE, MANIFEST, TABLE, VERDICT, Output
 from mnist1d_hf.studies.settings import Settings
-from mnist1d_hf.studies.study import Study, Unit
+from mnist1d_hf.studies.study import Study, Unit, all_studies
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = (MANIFEST, TABLE, FIGURE, VERDICT, COST)
-COLUMNS = ("claim", "literature", "holds if", "measured (95 % interval)", "seeds", "outcome")
 
 
 def recorded(name: str) -> Output | None:
@@ -64,19 +63,13 @@ def full_cost(study: Study[Any]) -> str:
     return f"{estimated}{_duration(full_seconds(study))} of one core"
 
 
-def claim_rows(verdict: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The claims in a verdict.json as lines of a table with `COLUMNS`."""
-    return [
-        (claim.name, claim.literature, claim.range, claim.measured, str(claim.n), claim.outcome)
-        for claim in kept_claims(verdict)
-    ]
-
-
 def kept_claims(verdict: dict[str, Any]) -> list[Claim]:
     """The claims in a verdict.json."""
-    numbers = ("mean", "low", "high")
-    items = [{key: value for key, value in item.items() if key != "outcome"} for item in verdict["claims"]]
-    return [Claim(**{**item, **{key: float("nan") for key in numbers if item[key] is None}}) for item in items]
+    found = []
+    for item in verdict["claims"]:
+        missing: dict[str, Any] = {key: math.nan for key in ("mean", "low", "high") if item[key] is None}
+        found.append(Claim(**{key: value for key, value in item.items() if key != "outcome"} | missing))
+    return found
 
 
 def markdown() -> str:
@@ -87,8 +80,8 @@ def markdown() -> str:
     '| study | question | full run |'
     """
     studies = list(all_studies().values())
+    total = sum(map(full_seconds, studies))
     rows: list[tuple[str, ...]] = [(study.name, study.question, full_cost(study)) for study in studies]
-    total = sum(full_seconds(study) for study in studies)
     parts = [
         markdown_table(("study", "question", "full run"), rows),
         f"All together: {_duration(total)} of one core, {_duration(total / 2)} on two.",
@@ -100,8 +93,8 @@ def markdown() -> str:
             continue
         verdict = kept.verdict()
         parts.append(f"**{study.name}.** {verdict['headline']}")
-        further = _further(kept_claims(verdict)[1:])
-        parts += ["\n".join(further)] if further else []
+        if further := _further(kept_claims(verdict)[1:]):
+            parts.append("\n".join(further))
         parts.append(f"![{study.question}](results/{study.name}/{FIGURE})")
     return "\n\n".join(parts)
 

@@ -10,7 +10,6 @@ cost.json       seconds of one core that each unit took, and on which machine
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -40,15 +39,6 @@ FORMAT = 1  # of the table and the files beside it
 MANIFEST, TABLE, FIGURE, VERDICT, COST = "study.json", "table.parquet", "figure.png", "verdict.json", "cost.json"
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a study found, and in which folder it is kept."""
-
-    table: pd.DataFrame
-    claims: list[Claim]
-    folder: Path
-
-
 class Output:
     """The folder of a study's run.
 
@@ -68,11 +58,7 @@ class Output:
         self.folder = Path(self.store.place)
 
     def manifest(self) -> dict[str, Any]:
-        """Study, settings, format, version of this package, and device.
-
-        Raises:
-            OutputError: the folder is no study's, or its manifest is damaged.
-        """
+        """Study, settings, format, version of this package, and device; an `OutputError` if it is damaged."""
         found = self.run.settings()
         if not {"study", "settings", "format"} <= found.keys() or not isinstance(found["settings"], dict):
             raise OutputError(f"{self.folder / MANIFEST}: damaged (fields are missing); choose another --output")
@@ -87,12 +73,19 @@ class Output:
         found = json.loads(self.run.get(_file_name(key)))
         return found["rows"], found["seconds"]
 
-    def finish(self, table: bytes, claims: Sequence[Claim], cost: dict[str, Any]) -> None:
-        """Keep the table (a Parquet file), and what follows from it."""
+    def finish(self, study: Study[Any], data: bytes, cost: dict[str, Any]) -> pd.DataFrame:
+        """Keep a table (a Parquet file) with the figure and the claims that follow from it, and what it cost.
+
+        Returns:
+            The table.
+        """
+        table = from_parquet(data, self.folder / TABLE)
+        plots.save(study.figure(table), self.folder / FIGURE)
         with write_errors(self.folder):
-            self.store.write(TABLE, table)
-            self.store.write(COST, to_text(cost).encode())
-            self.store.write(VERDICT, to_text(verdict(claims, table)).encode())
+            self.store.write(TABLE, data)
+            self.store.write(COST, _to_text(cost))
+            self.store.write(VERDICT, _to_text(verdict(study.claims(table), data)))
+        return table
 
     def table(self) -> pd.DataFrame:
         """The table of a finished study.
@@ -130,6 +123,11 @@ class Job:
         num_proc: processes; by default the cores on a CPU, one on a GPU.
         device: "cpu", "cuda", ...
 
+    Attributes:
+        units, todo: all units, and those that are not done.
+        work: the amount of work of all units, done or not.
+        workers: the number of processes.
+
     Raises:
         InvalidValueError: no such device, fewer than one process.
         OutputError: the directory belongs to something else, another process is at work in it, or a unit in it is
@@ -144,44 +142,37 @@ class Job:
         num_proc: int | None = None,
         device: str = "cpu",
     ) -> None:
-        self.study, self.settings, self.device = study, settings, check_device(device)
-        self.output = Output(folder)
-        self.units = checked_units(study, settings)
+        _check_device(device)
+        self.study, self.output, self.units = study, Output(folder), checked_units(study, settings)
+        self.work = sum(unit.work for unit in self.units)
+        self._manifest = {
+            "study": study.name,
+            "settings": settings.to_dict(),
+            "format": FORMAT,
+            "version": mnist1d_hf.__version__,
+            "device": device.partition(":")[0],
+        }
         workers = check_integer("num_proc", num_proc, 1) if num_proc is not None else (os.cpu_count() or 1)
-        self._manifest = manifest(study.name, settings, device)
+        tasks = [runs.Unit(_file_name(unit.key), _do_unit, (unit, settings, device), unit.work) for unit in self.units]
         with self.output.run.claimed(self._manifest):
-            self._left = self.output.run.left(
-                [runs.Unit(_file_name(unit.key), _do_unit, (unit, device), unit.work) for unit in self.units]
-            )
-        names = {unit.key for unit in self._left}
-        self.todo = [unit for unit in self.units if _file_name(unit.key) in names]
+            self._left = self.output.run.left(tasks)
+        self.todo: list[Unit] = [task.arguments[0] for task in self._left]
         self.workers = 1 if device != "cpu" else max(1, min(workers, len(self.todo)))
 
-    @property
-    def work(self) -> int:
-        """The amount of work of all units, done or not."""
-        return sum(unit.work for unit in self.units)
+    def run(self, report: Report = lambda _: None) -> pd.DataFrame:
+        """Do what is left; `report` is called with the amounts of work done, first that of earlier runs.
 
-    def run(self, progress: Callable[[int], object] | None = None) -> Outcome:
-        """Do what is left; `progress` is called with the amounts of work done, first that of earlier runs."""
-        report = progress or (lambda _: None)
+        Returns:
+            The table. It is in the folder with all that follows from it.
+        """
         with self.output.run.claimed(self._manifest):
             report(self.work - sum(unit.work for unit in self.todo))
             engine = runs.in_processes(self.workers) if self.workers > 1 else _in_this_process
             self.output.run.do(self._left, engine, report)
-            return self._finish()
-
-    def _finish(self) -> Outcome:
-        rows, seconds = [], {}
-        for unit in self.units:
-            some, seconds[unit.key] = self.output.rows(unit.key)
-            rows += some
-        data = to_parquet(rows)
-        table = from_parquet(data, self.output.folder / TABLE)
-        claims = self.study.claims(table)
-        plots.save(self.study.figure(table), self.output.folder / FIGURE)
-        self.output.finish(data, claims, {"machine": machine(), "seconds": seconds})
-        return Outcome(table, claims, self.output.folder)
+            found = {unit.key: self.output.rows(unit.key) for unit in self.units}
+            seconds = {key: cost for key, (_, cost) in found.items()}
+            data = to_parquet([row for rows, _ in found.values() for row in rows])
+            return self.output.finish(self.study, data, {"machine": machine(), "seconds": seconds})
 
 
 def _in_this_process(function: Callable[..., object], tasks: Sequence[tuple[Any, ...]], report: Report) -> None:
@@ -193,26 +184,15 @@ def _in_this_process(function: Callable[..., object], tasks: Sequence[tuple[Any,
         torch.set_num_threads(threads)
 
 
-def _do_unit(unit: Unit, device: str, report: Report) -> bytes:
+def _do_unit(unit: Unit, settings: Settings, device: str, report: Report) -> bytes:
     started = time.process_time()
-    rows = unit.function(**unit.arguments, context=Context(device, report))
+    rows = unit.function(settings, context=Context(device, report), **unit.arguments)
     seconds = round(time.process_time() - started, 2)
     return json.dumps({"seconds": seconds, "rows": list(rows)}, default=lambda value: value.tolist()).encode()
 
 
 def _file_name(key: str) -> str:
     return f"{key}.json"
-
-
-def manifest(study: str, settings: Settings, device: str) -> dict[str, Any]:
-    """The content of study.json: rows with the same manifest may stand in one table."""
-    return {
-        "study": study,
-        "settings": settings.to_dict(),
-        "format": FORMAT,
-        "version": mnist1d_hf.__version__,
-        "device": device.partition(":")[0],
-    }
 
 
 def verdict(claims: Sequence[Claim], table: bytes) -> dict[str, Any]:
@@ -224,9 +204,9 @@ def verdict(claims: Sequence[Claim], table: bytes) -> dict[str, Any]:
     }
 
 
-def to_text(values: dict[str, Any]) -> str:
+def _to_text(values: dict[str, Any]) -> bytes:
     """JSON that people read too."""
-    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def checked_units(study: Study[Any], settings: Settings) -> list[Unit]:
@@ -239,17 +219,11 @@ def checked_units(study: Study[Any], settings: Settings) -> list[Unit]:
     return units
 
 
-def check_device(device: str) -> str:
-    """The device, if torch has it.
-
-    Raises:
-        InvalidValueError: it has not.
-    """
+def _check_device(device: str) -> None:
     try:
         torch.zeros(1, device=device).item()  # "meta" can be given, and has no values
     except (RuntimeError, AssertionError, NotImplementedError):
         raise InvalidValueError(f"device: torch cannot compute on {device!r} here; use cpu") from None
-    return device
 
 
 def machine() -> str:

@@ -96,17 +96,14 @@ class SelfSupervisedSettings(Settings):
     neighbours: int = 10  # that vote on a class
     test_samples: int = 10000  # fresh ones, to measure on with data "fresh"
 
+    @property
+    def steps(self) -> int:
+        """Of the optimiser, in the contrastive training."""
+        return self.epochs * (self.samples // self.batch_size)
+
 
 class Encoder(nn.Module):
-    """From signals (..., length) to features: three convolutions and a projector.
-
-    Args:
-        projector: its number of layers.
-        channels: of the convolutions.
-        hidden: units of the projector's layers before the last.
-        output: of its last layer.
-        length: of the signals.
-    """
+    """From signals (..., length) to features: three convolutions, and a projector of so many layers."""
 
     def __init__(
         self, projector: int, channels: int = 25, hidden: int = 125, output: int = 16, length: int = 40
@@ -136,11 +133,7 @@ class Encoder(nn.Module):
 
 
 class Views:
-    """Makes other views of signals.
-
-    Args:
-        shift, slope, offset: as in `SelfSupervisedSettings`.
-    """
+    """Makes other views of signals; `shift`, `slope` and `offset` as in `SelfSupervisedSettings`."""
 
     def __init__(self, shift: int = 10, slope: float = 0.04, offset: float = 0.3) -> None:
         self.shift, self.slope, self.offset = shift, slope, offset
@@ -161,10 +154,8 @@ class Views:
 class Contrastive(Ensemble):
     """Encoders in training to recognise a signal in another view of it (InfoNCE, van den Oord et al. 2018).
 
-    Args:
-        arguments, more: of `Ensemble`; the labels are not used.
-        views: makes the views.
-        temperature: similarities are divided by it.
+    Arguments as those of `Ensemble`, but the labels are not used; then what makes the views, and the temperature that
+    similarities are divided by.
     """
 
     def __init__(self, *arguments: Any, views: Views, temperature: float, **more: Any) -> None:
@@ -206,14 +197,13 @@ def info_nce(left: Tensor, right: Tensor, temperature: float) -> Tensor:
 
 def units(settings: SelfSupervisedSettings) -> list[Unit]:
     """For each kind of data one for the signals, then groups of seeds with each projector."""
-    steps = settings.epochs * (settings.samples // settings.batch_size)
     found = []
     for data in settings.data:
-        arguments = {"settings": settings, "data": data}
-        found.append(Unit(f"signals-{data}", measure_signals, arguments, 200 * settings.seeds))
+        found.append(Unit(f"signals-{data}", measure_signals, {"data": data}, 200 * settings.seeds))
         for projector, seeds in itertools.product(settings.projectors, seed_groups(settings.seeds, _GROUP)):
-            more, work = {"projector": projector, "seeds": seeds}, (steps + 800) * len(seeds)
-            found.append(Unit(f"{data}-{projector}-{seeds[0]}", train, {**arguments, **more}, work))
+            arguments = {"data": data, "projector": projector, "seeds": seeds}
+            work = (settings.steps + 800) * len(seeds)
+            found.append(Unit(f"{data}-{projector}-{seeds[0]}", train, arguments, work))
     return found
 
 
@@ -252,10 +242,9 @@ def train(
     drawn = [[values.to(context.device) for values in load(settings, data, seed)] for seed in seeds]
     x, label = torch.stack([one[0] for one in drawn]), torch.stack([one[1] for one in drawn])
     x_test, label_test = drawn[0][2:]
-    steps = settings.epochs * (settings.samples // settings.batch_size)
     ensemble = Contrastive(
         [seeded(lambda: Encoder(*size), seed) for seed in seeds],
-        Procedure(steps, settings.batch_size, settings.learning_rate, shuffle=True),
+        Procedure(settings.steps, settings.batch_size, settings.learning_rate, shuffle=True),
         x,
         label,
         seeds=seeds,
@@ -328,7 +317,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             one, other = _accuracy(some, better), _accuracy(some, worse)
             if len(one) and len(other):
                 literature = f"{PUBLISHED[better] - PUBLISHED[worse]:+.1f}"
-                details: dict[str, Any] = {"literature": literature, "source": SOURCE, "unit": "points"}
+                details = {"literature": literature, "source": SOURCE, "unit": "points"}
                 found.append(claim_mean(f"{name}, {data}", text, one - other, least=0.0, **details))
     for reading, value in PUBLISHED.items():
         projector, measure, layer = reading
@@ -341,8 +330,8 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             name = f"{projector}, layer {layer}" if layer and measure == "linear" else f"{projector}, {measure}"
             name = name.replace("two, neighbours", "output, neighbours")
             tolerance = TOLERANCE if layer else PIXEL_TOLERANCE
-            text, details = f"{reader} on {place}", {"source": SOURCE, "unit": "%"}
-            found.append(claim_published(name, text, values, value, tolerance, **details))
+            text = f"{reader} on {place}"
+            found.append(claim_published(name, text, values, value, tolerance, source=SOURCE, unit="%"))
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from mnist1d_hf.data.config import check_integer
-from mnist1d_hf.errors import InvalidTypeError, InvalidValueError, did_you_mean
+from mnist1d_hf.errors import InvalidValueError, did_you_mean
 
 S = TypeVar("S", bound="Settings")
 
@@ -22,7 +22,7 @@ def choice(default: Any, legal: Sequence[str]) -> Any:
 class Settings:
     """What the settings of every study have; a study adds its own fields.
 
-    Integers are at least 1, other numbers finite and at least 0, tuples not empty.
+    Integers are at least 1, other numbers finite and at least 0; tuples are not empty, and have each value once.
 
     Attributes:
         seeds: how many, from 0 on.
@@ -32,22 +32,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value, default = getattr(self, field.name), field.default
-            if isinstance(default, tuple):
-                if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-                    raise InvalidTypeError(f"{field.name}: expected a tuple, found {value!r}")
+            value = getattr(self, field.name)
+            if isinstance(field.default, tuple):
                 if not value:
                     raise InvalidValueError(f"{field.name}: expected at least one value")
                 if len(set(value)) < len(value):
-                    raise InvalidValueError(f"{field.name}: expected each value once, found {_text(tuple(value))}")
-                checked: Any = tuple(_check(field, item, default[0]) for item in value)
-            else:
-                checked = _check(field, value, default)
-            object.__setattr__(self, field.name, checked)
+                    raise InvalidValueError(
+                        f"{field.name}: expected each value once, found {','.join(map(str, value))}"
+                    )
+            for item in value if isinstance(field.default, tuple) else (value,):
+                _check(field, item)
 
     def to_dict(self) -> dict[str, Any]:
         """In plain types, for files: tuples are lists."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values = dataclasses.asdict(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def changed(self: S, assignments: Mapping[str, str]) -> S:
@@ -59,50 +57,34 @@ class Settings:
         >>> Settings().changed({"seeds": "3"})
         Settings(seeds=3)
         """
-        fields = {field.name: field for field in dataclasses.fields(self)}
-        values = {}
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        values: dict[str, Any] = {}
         for name, text in assignments.items():
-            if name not in fields:
-                raise InvalidValueError(f"unknown setting {name!r}: {did_you_mean(name, fields)}")
-            values[name] = _parse(name, text, fields[name].default)
+            if name not in defaults:
+                raise InvalidValueError(f"unknown setting {name!r}: {did_you_mean(name, defaults)}")
+            default = defaults[name]
+            if isinstance(default, tuple):
+                parts = filter(None, map(str.strip, text.split(",")))
+                values[name] = tuple(_parse(name, part, type(default[0])) for part in parts)
+            else:
+                values[name] = _parse(name, text, type(default))
         return dataclasses.replace(self, **values)
 
 
-def _check(field: dataclasses.Field[Any], value: Any, like: Any) -> Any:
-    if isinstance(like, bool):
-        if not isinstance(value, bool):
-            raise InvalidTypeError(f"{field.name}: expected True or False, found {value!r}")
-        return value
-    if isinstance(like, int):
-        return check_integer(field.name, value, 1)
-    if isinstance(like, float):
-        if isinstance(value, (bool, str)) or not isinstance(value, (int, float)):
-            raise InvalidTypeError(f"{field.name}: expected a number, found {value!r}")
+def _check(field: dataclasses.Field[Any], value: Any) -> None:
+    legal = field.metadata.get("legal", (value,))
+    if value not in legal:
+        raise InvalidValueError(f"{field.name}: unknown value {value!r}: {did_you_mean(value, legal)}")
+    if isinstance(value, float):
         if not (math.isfinite(value) and value >= 0):
             raise InvalidValueError(f"{field.name}: expected a finite number of at least 0, found {value!r}")
-        return float(value)
-    legal = field.metadata.get("legal")
-    if legal is not None and value not in legal:
-        raise InvalidValueError(f"{field.name}: unknown value {value!r}: {did_you_mean(value, legal)}")
-    return value
+    elif not isinstance(value, str):
+        check_integer(field.name, value, 1)
 
 
-def _parse(name: str, text: str, like: Any) -> Any:
-    if isinstance(like, tuple):
-        return tuple(_parse(name, part.strip(), like[0]) for part in text.split(",") if part.strip())
-    if isinstance(like, bool):
-        if text.lower() not in ("true", "false"):
-            raise InvalidValueError(f"{name}: expected true or false, found {text!r}")
-        return text.lower() == "true"
-    if isinstance(like, (int, float)):
-        kind = type(like)
-        try:
-            return kind(text)
-        except ValueError:
-            expected = "an integer" if kind is int else "a number"
-            raise InvalidValueError(f"{name}: expected {expected}, found {text!r}") from None
-    return text
-
-
-def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+def _parse(name: str, text: str, kind: type) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        expected = "an integer" if kind is int else "a number"
+        raise InvalidValueError(f"{name}: expected {expected}, found {text!r}") from None

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,68 +114,64 @@ class PriorSettings(Settings):
 
 def units(settings: PriorSettings) -> list[Unit]:
     """One for each network, its data, and group of seeds."""
-    parts: list[tuple[str, Callable[..., list[Row]], str, dict[str, Any]]] = []
-    for network, signals in PAPER:
-        parts.append(("paper", train_paper, network, {"signals": signals}))
-    for network, samples in itertools.product((*DENSE, CONVOLUTIONAL), settings.samples):
-        parts.append(("samples", train_size, network, {"samples": samples}))
-    for network, kind in itertools.product(("mlp-augmented", CONVOLUTIONAL), KINDS[1:]):
-        parts.append(("augmentation", train_augmented, network, {"kind": kind}))
+    sizes = itertools.product((*DENSE, CONVOLUTIONAL), settings.samples)
+    kinds = itertools.product(("mlp-augmented", CONVOLUTIONAL), KINDS[1:])
+    parts: list[tuple[str, Callable[..., list[Row]], str, Any]] = [
+        *(("paper", train_paper, network, signals) for network, signals in PAPER),
+        *(("samples", train_size, network, samples) for network, samples in sizes),
+        *(("augmentation", train_augmented, network, kind) for network, kind in kinds),
+    ]
     return [
         Unit(
-            key="-".join([part, network, *map(str, details.values()), str(seeds[0])]),
-            function=function,
-            arguments={"settings": settings, "network": network, **details, "seeds": tuple(seeds)},
-            work=settings.steps(network) * _step_cost(network),
+            f"{part}-{network}-{data}-{seeds[0]}",
+            function,
+            {"network": network, "data": data, "seeds": seeds},
+            settings.steps(network) * _step_cost(network),
         )
-        for part, function, network, details in parts
+        for part, function, network, data in parts
         for seeds in seed_groups(settings.seeds, GROUP)
     ]
 
 
-def train_paper(
-    settings: PriorSettings, network: str, signals: str, seeds: tuple[int, ...], context: Context
-) -> list[Row]:
-    """Train one of the paper's networks on its dataset: a row for each seed."""
-    recipe = RECIPES[network if signals == "normal" else f"{network}-shuffled"]
+def train_paper(settings: PriorSettings, network: str, data: str, seeds: Sequence[int], context: Context) -> list[Row]:
+    """Train one of the paper's networks on its dataset, with signals "normal" or "shuffled": a row for each seed."""
+    recipe = RECIPES[network if data == "normal" else f"{network}-shuffled"]
     arrays = load_arrays(recipe.data)
-    return _train("paper", settings, recipe, network, seeds, arrays, context, signals=signals)
+    return _train(settings, recipe, network, seeds, arrays, context, part="paper", signals=data)
 
 
-def train_size(
-    settings: PriorSettings, network: str, samples: int, seeds: tuple[int, ...], context: Context
-) -> list[Row]:
+def train_size(settings: PriorSettings, network: str, data: int, seeds: Sequence[int], context: Context) -> list[Row]:
     """Train a larger network on this number of samples: a row for each seed."""
     recipe = dataclasses.replace(RECIPES[network], data="default")
-    return _train("samples", settings, recipe, network, seeds, _arrays(settings, samples, seeds), context)
+    return _train(settings, recipe, network, seeds, _arrays(settings, data, seeds), context, part="samples")
 
 
 def train_augmented(
-    settings: PriorSettings, network: str, kind: str, seeds: tuple[int, ...], context: Context
+    settings: PriorSettings, network: str, data: str, seeds: Sequence[int], context: Context
 ) -> list[Row]:
-    """Train a larger network on varied signals, or on signals put together from parts: a row for each seed."""
-    fraction = RECIPES["mlp-augmented"].synthetic if kind == "synthesis" else 0.0
-    recipe = dataclasses.replace(RECIPES[network], synthetic=fraction, augmentation=NAIVE if kind == "naive" else None)
+    """Train a larger network on varied signals, "naive", or on those put together from parts, "synthesis": a row for
+    each seed."""
+    fraction = RECIPES["mlp-augmented"].synthetic if data == "synthesis" else 0.0
+    recipe = dataclasses.replace(RECIPES[network], synthetic=fraction, augmentation=NAIVE if data == "naive" else None)
     arrays = _arrays(settings, settings.base_samples, seeds)
-    return _train("augmentation", settings, recipe, network, seeds, arrays, context, kind=kind)
+    return _train(settings, recipe, network, seeds, arrays, context, part="augmentation", kind=data)
 
 
 def _train(
-    part: str,
     settings: PriorSettings,
     recipe: Recipe,
     network: str,
-    seeds: tuple[int, ...],
+    seeds: Sequence[int],
     arrays: Arrays,
     context: Context,
     *,
+    part: str,
     signals: str = "normal",
     kind: str = "none",
 ) -> list[Row]:
     recipe, cost = dataclasses.replace(recipe, steps=settings.steps(network)), _step_cost(network)
     population = Population(recipe, seeds, arrays, context.device)
     population.run(progress=lambda _: context.report(cost))
-    members, _ = population.finish()
     return [
         {
             "part": part,
@@ -190,11 +186,11 @@ def _train(
             "best_reading": 100 * max(value for _, value in member.history) if recipe.watch_test else None,
             "test_accuracy": 100 * member.test,
         }
-        for member in members
+        for member in population.finish()[0]
     ]
 
 
-def _arrays(settings: PriorSettings, samples: int, seeds: tuple[int, ...]) -> Arrays:
+def _arrays(settings: PriorSettings, samples: int, seeds: Sequence[int]) -> Arrays:
     """The training set of each seed, and fresh samples that are the same for all."""
     return Arrays(*training_sets(seeds, samples), *fresh_samples("default", settings.test_samples))
 
@@ -212,9 +208,9 @@ def accuracy(table: pd.DataFrame, kind: str, samples: int, augmentation: str = "
     some = select(table, part=["samples", "augmentation"], samples=samples, augmentation=augmentation)
     if kind == "CNN":
         return by_seed(some, "test_accuracy", network=CONVOLUTIONAL)
-    trained = [network for network in (*DENSE, "mlp-augmented") if network in set(some["network"])]
+    dense = [select(some, network=network) for network in (*DENSE, "mlp-augmented")]
     validation, test = (
-        np.stack([by_seed(some, column, network=network) for network in trained])
+        np.stack([by_seed(rows, column) for rows in dense if len(rows)])
         for column in ("validation_accuracy", "test_accuracy")
     )
     return test[validation.argmax(0), np.arange(test.shape[1])]  # of equally good ones the first
@@ -227,19 +223,18 @@ def base_samples(table: pd.DataFrame) -> int:
 
 def figure(table: pd.DataFrame) -> Figure:
     """The paper's networks on signals and on shuffled ones; training-set size; augmentation."""
-    drawn, axes = new_figure("What the spatial prior is worth", 3)
-    _draw_paper(axes[0], table)
-    _draw_sizes(axes[1], table)
-    _draw_augmentation(axes[2], table)
+    drawn, (networks, sizes, augmentation) = new_figure("What the spatial prior is worth", 3)
+    _draw_paper(networks, table)
+    _draw_sizes(sizes, table)
+    _draw_augmentation(augmentation, table)
     return drawn
 
 
 def _draw_paper(axis: Any, table: pd.DataFrame) -> None:
     place = np.arange(len(NAMES))
-    for shift, signals, color in ((-0.2, "normal", "C0"), (0.2, "shuffled", "C1")):
+    for shift, signals, label in ((-0.2, "normal", "as they are"), (0.2, "shuffled", "shuffled")):
         values = [paper_accuracy(table, network, signals) for network in NAMES]
-        label = "as they are" if signals == "normal" else signals
-        bars(axis, place + shift, values, width=0.36, alpha=0.75, label=label, color=color)
+        bars(axis, place + shift, values, width=0.36, alpha=0.75, label=label)
         means, errors = zip(*(PAPER[network, signals] for network in NAMES), strict=True)
         axis.errorbar(place + shift, means, errors, fmt="x", color="0.2", label="paper" if shift > 0 else None)
     axis.set_axisbelow(True)
@@ -282,7 +277,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     """What shuffling costs, what data and augmentation give, then every published accuracy of the paper."""
     found = _shuffling(table) + _review(table)
     for (network, signals), (value, tolerance) in PAPER.items():
-        name = f"{NAMES[network]}{', shuffled' if signals == 'shuffled' else ''}"
+        name = NAMES[network] if signals == "normal" else f"{NAMES[network]}, shuffled"
         text, values = f"Test accuracy of the {name}, at the last step", paper_accuracy(table, network, signals)
         details = {"literature": f"{value} ± {tolerance} %", "source": SOURCE, "unit": "%"}
         found.append(claim_published(name, text, values, value, tolerance, **details))
@@ -291,16 +286,14 @@ def claims(table: pd.DataFrame) -> list[Claim]:
 
 def _shuffling(table: pd.DataFrame) -> list[Claim]:
     """Differences between signals as they are and shuffled ones; the tolerance is the sum of both published ones."""
-    found = []
-    details: dict[str, Any] = {"source": SOURCE, "unit": "points"}
+    found, details = [], {"source": SOURCE, "unit": "points"}
     for network in ("cnn", "mlp", "gru", "logistic"):
         (high, one), (low, other) = PAPER[network, "normal"], PAPER[network, "shuffled"]
         cost = f"{high - low} points" if high > low else "nothing"
         name, text = NAMES[network], f"Shuffling the points of the signals costs the {NAMES[network]} {cost}"
         loss = paper_accuracy(table, network, "normal") - paper_accuracy(table, network, "shuffled")
-        literature = f"{high} - {low} = {high - low}"
-        bounds = high - low, one + other
-        found.append(claim_published(f"shuffling, {name}", text, loss, *bounds, literature=literature, **details))
+        more = {"literature": f"{high} - {low} = {high - low}", **details}
+        found.append(claim_published(f"shuffling, {name}", text, loss, high - low, one + other, **more))
     lead = paper_accuracy(table, "mlp", "shuffled") - paper_accuracy(table, "cnn", "shuffled")
     text, literature = "On shuffled signals the MLP beats the CNN", "68 - 56 = +12"
     found.append(claim_mean("MLP above CNN, shuffled", text, lead, least=0.0, literature=literature, **details))
@@ -310,7 +303,7 @@ def _shuffling(table: pd.DataFrame) -> list[Claim]:
 def _review(table: pd.DataFrame) -> list[Claim]:
     """The claims of the review, as far as the sizes that it used were trained."""
     sizes, found = set(select(table, part="samples")["samples"]), []
-    details: dict[str, Any] = {"source": READER, "unit": "%"}
+    details = {"source": READER, "unit": "%"}
     if 40000 in sizes:
         text, values = "With 40,000 training samples a dense network exceeds 93 %", accuracy(table, "dense", 40000)
         found.append(claim_mean("dense, 40,000", text, values, least=93.0, literature="above 93 %", **details))
@@ -328,7 +321,7 @@ def _augmentation(table: pd.DataFrame) -> list[Claim]:
     """What the review calls "a lot" is taken as more than half of what the CNN is ahead of the dense network."""
     plain = accuracy(table, "dense", 4000)
     gap, found = accuracy(table, "CNN", 4000) - plain, []
-    details: dict[str, Any] = {"literature": "a lot, no number", "source": READER, "unit": "% of the gap"}
+    details = {"literature": "a lot, no number", "source": READER, "unit": "% of the gap"}
     for kind, what in (("naive", "Varying the signals"), ("synthesis", "Putting signals together from parts")):
         text = f"{what} closes more than half of the gap between the dense network and the CNN"
         closed = 100 * (accuracy(table, "dense", 4000, kind) - plain) / gap

@@ -1,8 +1,10 @@
-"""What a study is: a question, settings, units of work that give rows, a figure and claims."""
+"""What a study is: a question, settings, units of work that give rows, a figure and claims. The studies by name."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +13,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mnist1d_hf import studies
 from mnist1d_hf.data.stream import sample
+from mnist1d_hf.errors import InvalidValueError, did_you_mean
 from mnist1d_hf.studies.claims import Claim
 from mnist1d_hf.studies.frames import Row
 from mnist1d_hf.studies.settings import Settings
@@ -34,12 +38,12 @@ class Context:
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """A piece of work that is done at once and then kept: some seeds of one setting, a minute or two long.
+    """A piece of work that is done in one go and then kept: some seeds of one setting, a minute or two long.
 
     Attributes:
         key: its name, unique in the study, and the name of its file: letters, digits, hyphens and dots.
-        function: of a module; `function(**arguments, context=Context)` returns the rows. It is pure: the same arguments
-            give the same rows, in every process and order.
+        function: of a module; `function(settings, context=Context, **arguments)` returns the rows. It is pure: the same
+            settings and arguments give the same rows, in every process and order.
         arguments: plain values that can be pickled.
         work: how much work it is, in any measure that suits the study (steps, for example); for the progress bar.
     """
@@ -95,3 +99,29 @@ def training_sets(seeds: Sequence[int], samples: int) -> tuple[NDArray[np.float3
     """
     sets = [sample(range(samples), seed) for seed in seeds]
     return np.stack([x for x, _ in sets]), np.stack([label for _, label in sets])
+
+
+def all_studies() -> dict[str, Study[Any]]:
+    """Name -> study, sorted by name. Every module of this package that defines `STUDY` is one; nothing else lists them.
+
+    >>> "pooling" in all_studies()
+    True
+    """
+    names = [f"{studies.__name__}.{module.name}" for module in pkgutil.iter_modules(studies.__path__)]
+    found = [vars(importlib.import_module(name)).get("STUDY") for name in names]
+    return {study.name: study for study in sorted(filter(None, found), key=lambda study: study.name)}
+
+
+def find_study(name: str) -> Study[Any]:
+    """The study called `name`.
+
+    Raises:
+        InvalidValueError: no study has that name; the message lists those that exist.
+
+    >>> find_study("pooling").quick.seeds
+    2
+    """
+    known = all_studies()
+    if name not in known:
+        raise InvalidValueError(f"unknown study {name!r}: {did_you_mean(name, known)}")
+    return known[name]

@@ -15,7 +15,6 @@ from mnist1d_hf.studies.lottery import (
     LotterySettings,
     adjacency,
     claims,
-    full_masks,
     initial_network,
     positions,
     prune,
@@ -99,7 +98,7 @@ def test_rewinding_restores_the_initial_weights_exactly(monkeypatch):
 
 def test_a_seed_gives_all_rows():
     (unit,) = STUDY.units(SMALL)
-    table = pd.DataFrame(unit.function(**unit.arguments, context=Context()))
+    table = pd.DataFrame(unit.function(SMALL, context=Context(), **unit.arguments))
     assert len(select(table, part="pruning", mask="lottery")) == 4
     assert len(select(table, part="pruning", mask="random")) == 3
     transfers = select(table, part="transfer")
@@ -116,7 +115,7 @@ def test_neighbours():
     random = random_masked(network, 0.92, 0)
     # 19,500 pairs, each with a probability of 0.0064: five deviations are 0.0029
     assert adjacency(random)[0] == pytest.approx(0.0064, abs=0.0029)
-    both = together([random, full_masks(network)])
+    both = together([random, random_masked(network, 0.0, 0)])
     assert adjacency(both) == [adjacency(random)[0], 1.0]
 
 
