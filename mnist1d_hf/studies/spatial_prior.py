@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -113,72 +113,39 @@ class PriorSettings(Settings):
 
 
 def units(settings: PriorSettings) -> list[Unit]:
-    """One for each network, its data, and group of seeds."""
-    sizes = itertools.product((*DENSE, CONVOLUTIONAL), settings.samples)
-    kinds = itertools.product(("mlp-augmented", CONVOLUTIONAL), KINDS[1:])
-    parts: list[tuple[str, Callable[..., list[Row]], str, Any]] = [
-        *(("paper", train_paper, network, signals) for network, signals in PAPER),
-        *(("samples", train_size, network, samples) for network, samples in sizes),
-        *(("augmentation", train_augmented, network, kind) for network, kind in kinds),
-    ]
-    return [
-        Unit(
-            f"{part}-{network}-{data}-{seeds[0]}",
-            function,
-            {"network": network, "data": data, "seeds": seeds},
-            settings.steps(network) * _step_cost(network),
-        )
-        for part, function, network, data in parts
-        for seeds in seed_groups(settings.seeds, GROUP)
-    ]
+    """One for each part, network, kind of data, and group of seeds."""
+    parts: list[tuple[str, str, Any]] = [("paper", *network_and_signals) for network_and_signals in PAPER]
+    for network, samples in itertools.product((*DENSE, CONVOLUTIONAL), settings.samples):
+        parts.append(("samples", network, samples))
+    for network, kind in itertools.product(("mlp-augmented", CONVOLUTIONAL), KINDS[1:]):
+        parts.append(("augmentation", network, kind))
+    found = []
+    for (part, network, data), seeds in itertools.product(parts, seed_groups(settings.seeds, GROUP)):
+        arguments = {"part": part, "network": network, "data": data, "seeds": seeds}
+        work = settings.steps(network) * _step_cost(network)
+        found.append(Unit(f"{part}-{network}-{data}-{seeds[0]}", train, arguments, work))
+    return found
 
 
-def train_paper(settings: PriorSettings, network: str, data: str, seeds: Sequence[int], context: Context) -> list[Row]:
-    """Train one of the paper's networks on its dataset, with signals "normal" or "shuffled": a row for each seed."""
-    recipe = RECIPES[network if data == "normal" else f"{network}-shuffled"]
-    arrays = load_arrays(recipe.data)
-    return _train(settings, recipe, network, seeds, arrays, context, part="paper", signals=data)
-
-
-def train_size(settings: PriorSettings, network: str, data: int, seeds: Sequence[int], context: Context) -> list[Row]:
-    """Train a larger network on this number of samples: a row for each seed."""
-    recipe = dataclasses.replace(RECIPES[network], data="default")
-    return _train(settings, recipe, network, seeds, _arrays(settings, data, seeds), context, part="samples")
-
-
-def train_augmented(
-    settings: PriorSettings, network: str, data: str, seeds: Sequence[int], context: Context
+def train(
+    settings: PriorSettings, part: str, network: str, data: Any, seeds: Sequence[int], context: Context
 ) -> list[Row]:
-    """Train a larger network on varied signals, "naive", or on those put together from parts, "synthesis": a row for
-    each seed."""
-    fraction = RECIPES["mlp-augmented"].synthetic if data == "synthesis" else 0.0
-    recipe = dataclasses.replace(RECIPES[network], synthetic=fraction, augmentation=NAIVE if data == "naive" else None)
-    arrays = _arrays(settings, settings.base_samples, seeds)
-    return _train(settings, recipe, network, seeds, arrays, context, part="augmentation", kind=data)
+    """Train a network: a row for each seed.
 
-
-def _train(
-    settings: PriorSettings,
-    recipe: Recipe,
-    network: str,
-    seeds: Sequence[int],
-    arrays: Arrays,
-    context: Context,
-    *,
-    part: str,
-    signals: str = "normal",
-    kind: str = "none",
-) -> list[Row]:
-    recipe, cost = dataclasses.replace(recipe, steps=settings.steps(network)), _step_cost(network)
-    population = Population(recipe, seeds, arrays, context.device)
+    Args:
+        part: "paper" (a), "samples" (b) or "augmentation" (c).
+        data: in these parts "normal" or "shuffled" signals, the number of samples, or "naive" or "synthesis".
+    """
+    recipe, arrays = _problem(settings, part, network, data, seeds)
+    population, cost = Population(recipe, seeds, arrays, context.device), _step_cost(network)
     population.run(progress=lambda _: context.report(cost))
     return [
         {
             "part": part,
             "network": network,
-            "signals": signals,
+            "signals": data if part == "paper" else "normal",
             "samples": arrays.x.shape[-2],
-            "augmentation": kind,
+            "augmentation": data if part == "augmentation" else "none",
             "seed": member.seed,
             "step": member.step,
             "diverged": member.diverged,
@@ -190,9 +157,20 @@ def _train(
     ]
 
 
-def _arrays(settings: PriorSettings, samples: int, seeds: Sequence[int]) -> Arrays:
-    """The training set of each seed, and fresh samples that are the same for all."""
-    return Arrays(*training_sets(seeds, samples), *fresh_samples("default", settings.test_samples))
+def _problem(
+    settings: PriorSettings, part: str, network: str, data: Any, seeds: Sequence[int]
+) -> tuple[Recipe, Arrays]:
+    """How to train, and the training set of each seed with test samples that are the same for all."""
+    recipe = RECIPES[f"{network}-shuffled" if data == "shuffled" else network]
+    recipe = dataclasses.replace(recipe, steps=settings.steps(network))
+    if part == "paper":
+        return recipe, load_arrays(recipe.data)
+    if part == "augmentation":
+        fraction = RECIPES["mlp-augmented"].synthetic if data == "synthesis" else 0.0
+        recipe = dataclasses.replace(recipe, synthetic=fraction, augmentation=NAIVE if data == "naive" else None)
+    samples = data if part == "samples" else settings.base_samples
+    arrays = Arrays(*training_sets(seeds, samples), *fresh_samples("default", settings.test_samples))
+    return dataclasses.replace(recipe, data="default"), arrays
 
 
 def _step_cost(network: str) -> int:

@@ -16,8 +16,7 @@ from mnist1d_hf.studies.spatial_prior import (
     accuracy,
     claims,
     figure,
-    train_augmented,
-    train_size,
+    train,
 )
 from mnist1d_hf.studies.study import Context
 
@@ -121,10 +120,9 @@ def test_claims_of_what_was_left_out_are_left_out():
 def test_augmentation_changes_what_a_network_learns():
     """On the same seed and samples, with too few steps to be good."""
     settings = PriorSettings(seeds=1, samples=(200,), base_samples=200, mlp_review_steps=10, test_samples=5000)
-    arguments = {"settings": settings, "network": "mlp-review", "seeds": (0,), "context": Context()}
-    found = [*train_size(**arguments, data=200)]
-    for kind in KINDS[1:]:
-        found += train_augmented(**arguments, data=kind)
+    found = []
+    for part, data in (("samples", 200), ("augmentation", "naive"), ("augmentation", "synthesis")):
+        found += train(settings, part, "mlp-review", data, (0,), Context())
     assert [row["augmentation"] for row in found] == list(KINDS)
     assert {row["samples"] for row in found} == {200}
     assert len({row["test_accuracy"] for row in found}) == 3
