@@ -94,14 +94,6 @@ def test_bad_arguments_end_in_one_line(arguments, message, tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-def test_another_run_in_the_folder_is_refused(finished):
-    folder, _ = finished
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    done = call("study", "pooling", *SMALL, "--set", "seeds=3", "-o", folder)
-    refused(done, "belongs to other settings (seeds is 2 there and 3 here)")
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-
-
 @pytest.mark.parametrize("arguments", [SMALL, ("--verdict",)], ids=["run", "verdict"])
 def test_a_file_in_place_of_a_folder_is_named(arguments, tmp_path):
     (tmp_path / "out").mkdir()

@@ -297,8 +297,8 @@ def _places(table: pd.DataFrame, name: str) -> list[Claim]:
             what = "peak of the test loss" if kind is peaks else "threshold of fitting"
             text = f"With {NAMES[loss]} the {what} of the {name} is at P = {where} parameters (P / {where} is 1)"
             title, values = f"{short}, {NAMES[loss]}, {name}", kind(some, ends=True) / expected
-            bounds = {"least": 0.5, "most": 2.0}
-            found.append(claim_mean(title, text, values, **bounds, literature=f"P = {where}", source=CLAIM))
+            details = {"literature": f"P = {where}", "source": CLAIM}
+            found.append(claim_mean(title, text, values, least=0.5, most=2.0, **details))
     return found
 
 
@@ -327,13 +327,13 @@ def _line(table: pd.DataFrame, axis: str, other: str) -> pd.DataFrame | None:
 def _published(noisy: pd.DataFrame) -> list[Claim]:
     """The errors of the notebook."""
     found = []
+    noisy = select(noisy, loss="cross-entropy", samples=4000)
     for architecture, width, value in _NOISY_ERRORS:
-        wanted = {"architecture": architecture, "loss": "cross-entropy", "samples": 4000, "width": width}
-        values = by_seed(noisy, "test_error", **wanted)
+        values, name = by_seed(noisy, "test_error", architecture=architecture, width=width), architecture.upper()
         if len(values):
-            name = f"{architecture.upper()} {width}, noise"
-            text = f"Test error of the {architecture.upper()} of width {width} with 15 % label noise, cross-entropy"
-            found.append(claim_published(name, text, values, value, TOLERANCE, source=PAPER, unit="%"))
+            text = f"Test error of the {name} of width {width} with 15 % label noise, cross-entropy"
+            details = {"source": PAPER, "unit": "%"}
+            found.append(claim_published(f"{name} {width}, noise", text, values, value, TOLERANCE, **details))
     return found
 
 
@@ -341,8 +341,7 @@ def _error_peaks(table: pd.DataFrame) -> list[Claim]:
     """Whether the test error has a peak, with label noise and without."""
     table = select(table, samples=table["samples"].max()) if len(table) else table
     noisy, clean = table[table["noise"] > 0], table[table["noise"] == 0]
-    details: dict[str, Any] = {"source": PAPER, "unit": "points"}
-    found = []
+    found, details = [], {"source": PAPER, "unit": "points"}
     if len(noisy):
         fall = places.last_fall(*grid(noisy, "test_error", "parameters"), noisy["samples"].iloc[0])
         text = "With label noise the test error peaks and falls again by 5 points"

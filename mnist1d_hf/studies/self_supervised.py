@@ -71,6 +71,7 @@ PUBLISHED: dict[Reading, float] = {
 SOURCE = "Greydanus & Kobak 2024 (arXiv 2011.14439), self-supervised learning, notebook, one run"
 TOLERANCE = 3.0  # percentage points around a published accuracy, which is of one run on one dataset
 PIXEL_TOLERANCE = 0.25  # nothing is random there, but a classifier that is nearly fitted may err on one sample more
+_COLUMNS = ("data", "projector", "measure", "layer", "seed", "test_accuracy")
 _GROUP = 5  # seeds that are trained side by side
 
 
@@ -132,41 +133,36 @@ class Encoder(nn.Module):
         return self.layers(x)[-1]
 
 
-class Views:
-    """Makes other views of signals; `shift`, `slope` and `offset` as in `SelfSupervisedSettings`."""
-
-    def __init__(self, shift: int = 10, slope: float = 0.04, offset: float = 0.3) -> None:
-        self.shift, self.slope, self.offset = shift, slope, offset
-
-    def __call__(self, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Views of signals (members, batch, length), shaped as they are; each member has its own random generator."""
-        batch, length = x.shape[1:]
-        shifts = [torch.randint(self.shift, (batch,), generator=generator) for generator in generators]
-        normal = torch.stack([torch.randn((batch, 2), generator=generator) for generator in generators]).to(x)
-        place = torch.arange(length, device=x.device)
-        time = place.to(x) - (length - 1) / 2
-        slope = (x * time).sum(-1, keepdim=True) / time.square().sum()
-        plain = x - x.mean(-1, keepdim=True) - slope * time
-        shifted = plain.gather(-1, (place - torch.stack(shifts).to(x.device)[..., None]) % length)
-        return shifted + self.slope * normal[..., :1] * time + self.offset * normal[..., 1:]
+def view(settings: SelfSupervisedSettings, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Other views of signals (members, batch, length), shaped as they are; each member has its own random generator."""
+    batch, length = x.shape[1:]
+    shifts = [torch.randint(settings.shift, (batch,), generator=generator) for generator in generators]
+    normal = torch.stack([torch.randn((batch, 2), generator=generator) for generator in generators]).to(x)
+    place = torch.arange(length, device=x.device)
+    time = place.to(x) - (length - 1) / 2
+    slope = (x * time).sum(-1, keepdim=True) / time.square().sum()
+    plain = x - x.mean(-1, keepdim=True) - slope * time
+    shifted = plain.gather(-1, (place - torch.stack(shifts).to(x.device)[..., None]) % length)
+    return shifted + settings.slope * normal[..., :1] * time + settings.offset * normal[..., 1:]
 
 
 class Contrastive(Ensemble):
     """Encoders in training to recognise a signal in another view of it (InfoNCE, van den Oord et al. 2018).
 
-    Arguments as those of `Ensemble`, but the labels are not used; then what makes the views, and the temperature that
-    similarities are divided by.
+    Args:
+        settings: of the views and the loss.
+        arguments, more: of `Ensemble`; the labels are not used.
     """
 
-    def __init__(self, *arguments: Any, views: Views, temperature: float, **more: Any) -> None:
+    def __init__(self, settings: SelfSupervisedSettings, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self.views, self.temperature = views, temperature
+        self.settings = settings
 
     def losses(self, x: Tensor, label: Tensor) -> Tensor:  # noqa: ARG002
         """The loss of each member on a batch, (members,)."""
-        both = torch.cat([self.views(x, self.generators), self.views(x, self.generators)], dim=1)
+        both = torch.cat([view(self.settings, x, self.generators) for _ in range(2)], dim=1)
         left, right = functional.normalize(self.network(both).float(), dim=-1).split(x.shape[1], dim=1)
-        return info_nce(left, right, self.temperature)
+        return info_nce(left, right, self.settings.temperature)
 
     def layers(self, x: Any) -> list[Tensor]:
         """The output of each layer for signals (rows, length) or (members, rows, length): (members, rows, features)."""
@@ -207,30 +203,30 @@ def units(settings: SelfSupervisedSettings) -> list[Unit]:
     return found
 
 
-def load(settings: SelfSupervisedSettings, data: str, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def load(settings: SelfSupervisedSettings, data: str, seed: int, device: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Training signals (rows, 40) and labels (rows,) of a seed, then those to test on."""
     if data == "paper":
         arrays = load_arrays("default")
         values = arrays.x[: settings.samples], arrays.label[: settings.samples], arrays.x_test, arrays.label_test
     else:
         values = *sample(range(settings.samples), seed), *fresh_samples("default", settings.test_samples)
-    x, label, x_test, label_test = (torch.from_numpy(one) for one in values)
-    return x.float(), label.long(), x_test.float(), label_test.long()
+    x, label, x_test, label_test = (torch.from_numpy(one).to(device) for one in values)
+    return x, label, x_test, label_test
 
 
 def measure_signals(settings: SelfSupervisedSettings, data: str, context: Context) -> list[Row]:
     """Two rows for each seed, of the signals themselves. The paper's signals are the same for all seeds, so their rows
     are equal."""
-    rows: list[Row] = []
+    rows = []
     for seed in range(settings.seeds):
         if seed == 0 or data != "paper":
-            arrays = load(settings, data, seed)
+            arrays = load(settings, data, seed, "cpu")
             linear = linear_accuracy(*arrays)
             near = neighbour_accuracy(*arrays, neighbours=settings.neighbours)
-        rows.append(_row(data, "signals", "linear", 0, seed, linear))
-        rows.append(_row(data, "signals", "neighbours", 0, seed, near))
+        rows.append((data, "signals", "linear", 0, seed, 100 * linear))
+        rows.append((data, "signals", "neighbours", 0, seed, 100 * near))
         context.report(200)
-    return rows
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
 
 
 def train(
@@ -239,41 +235,23 @@ def train(
     """Train networks without labels, then read the class from their layers: a row for each seed and layer, and one for
     the neighbours on the output."""
     size = PROJECTORS[projector], settings.channels, settings.hidden, settings.output
-    drawn = [[values.to(context.device) for values in load(settings, data, seed)] for seed in seeds]
+    networks = [seeded(lambda: Encoder(*size), seed) for seed in seeds]
+    procedure = Procedure(settings.steps, settings.batch_size, settings.learning_rate, shuffle=True)
+    drawn = [load(settings, data, seed, context.device) for seed in seeds]
     x, label = torch.stack([one[0] for one in drawn]), torch.stack([one[1] for one in drawn])
     x_test, label_test = drawn[0][2:]
-    ensemble = Contrastive(
-        [seeded(lambda: Encoder(*size), seed) for seed in seeds],
-        Procedure(settings.steps, settings.batch_size, settings.learning_rate, shuffle=True),
-        x,
-        label,
-        seeds=seeds,
-        device=context.device,
-        views=Views(settings.shift, settings.slope, settings.offset),
-        temperature=settings.temperature,
-    )
+    ensemble = Contrastive(settings, networks, procedure, x, label, seeds=seeds, device=context.device)
     ensemble.run(report=lambda _: context.report(len(seeds)))
     layers = list(zip(ensemble.layers(x), ensemble.layers(x_test), strict=True))
-    rows: list[Row] = []
+    rows = []
     for member, seed in enumerate(seeds):
         for layer, (features, tested) in enumerate(layers, 1):
             arrays = features[member], label[member], tested[member], label_test
-            rows.append(_row(data, projector, "linear", layer, seed, linear_accuracy(*arrays)))
+            rows.append((data, projector, "linear", layer, seed, 100 * linear_accuracy(*arrays)))
         near = neighbour_accuracy(*arrays, neighbours=settings.neighbours, cosine=True)
-        rows.append(_row(data, projector, "neighbours", layer, seed, near))
+        rows.append((data, projector, "neighbours", layer, seed, 100 * near))
         context.report(800)
-    return rows
-
-
-def _row(data: str, projector: str, measure: str, layer: int, seed: int, accuracy: float) -> Row:
-    return {
-        "data": data,
-        "projector": projector,
-        "measure": measure,
-        "layer": layer,
-        "seed": seed,
-        "test_accuracy": 100 * accuracy,
-    }
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
 
 
 def figure(table: pd.DataFrame) -> Figure:
@@ -326,11 +304,10 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             values = values[:1]
         if len(values):
             reader = "Linear classifier" if measure == "linear" else "Nearest neighbours"
-            place = f"layer {layer}, {LABELS[projector]}" if layer else "the signals"
+            text = f"{reader} on " + (f"layer {layer}, {LABELS[projector]}" if layer else "the signals")
             name = f"{projector}, layer {layer}" if layer and measure == "linear" else f"{projector}, {measure}"
             name = name.replace("two, neighbours", "output, neighbours")
             tolerance = TOLERANCE if layer else PIXEL_TOLERANCE
-            text = f"{reader} on {place}"
             found.append(claim_published(name, text, values, value, tolerance, source=SOURCE, unit="%"))
     return found
 

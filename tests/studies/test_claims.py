@@ -1,15 +1,14 @@
 """The rule that decides claims, the settings, and the tables that claims are computed from."""
 
-import dataclasses
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mnist1d_hf.studies.claims import claim_fraction, claim_mean
+from mnist1d_hf.studies.claims import claim_mean
 from mnist1d_hf.studies.frames import by_seed, from_parquet, grid, to_parquet
-from mnist1d_hf.studies.settings import Settings, choice
+from tests.studies.test_framework import ToySettings
 
 
 @pytest.mark.parametrize(
@@ -43,20 +42,7 @@ def test_the_rule_errs_rarely():
     assert 0.013 < np.mean(hits) < 0.039
 
 
-def test_fractions_count_seeds():
-    claim = claim_fraction("a", "b", [True] * 19 + [False], least=50)
-    assert (claim.mean, claim.n, claim.outcome) == (95.0, 20, "reproduced")
-    assert claim.low > 70
-
-
 # Settings
-
-
-@dataclasses.dataclass(frozen=True)
-class ToySettings(Settings):
-    slopes: tuple[int, ...] = (1, 2, 3)
-    scale: float = 1.0
-    kind: str = choice("plain", ("plain", "fancy"))
 
 
 def test_settings_are_changed_by_name():

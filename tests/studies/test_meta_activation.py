@@ -53,42 +53,19 @@ def table(kept=9.4, seeds=10, noise=0.3, extrema=2):
     random = np.random.default_rng(0)
     form = {2: [0.0, 1.0, 0.0, 1.0], 0: [0.0, 1.0, 2.0, 3.0]}[extrema]
 
-    def row(part, activation, seed, inner_seed, data, accuracy, **more):
-        return {
-            "part": part,
-            "activation": activation,
-            "seed": seed,
-            "inner_seed": inner_seed,
-            "data": data,
-            "objective": 1.0,
-            "mean_loss": 1.0,
-            "test_accuracy": accuracy + noise * random.standard_normal(),
-            "objectives": [],
-            "accuracies": [],
-            "shape": [],
-            **more,
-        }
+    def row(part, activation, inner_seed, data, accuracy, **more):
+        known = {"part": part, "activation": activation, "seed": seed, "inner_seed": inner_seed, "data": data}
+        accuracy += noise * random.standard_normal()
+        return {**known, "test_accuracy": accuracy, "objectives": [], "accuracies": [], "shape": [], **more}
 
     rows = []
     for seed in range(seeds):
-        rows.append(
-            row(
-                "learning",
-                "learned",
-                seed,
-                seed,
-                "paper",
-                LEARNED_TAIL,
-                objectives=[*PRINTED, OBJECTIVES[1]],
-                accuracies=[START, *[LEARNED_TAIL] * 60],
-                shape=form,
-            )
-        )
-        rows += [row("inner", name, seed, seed, "paper", value) for name, value in PAPER.items()]
+        history = {"objectives": [*PRINTED, OBJECTIVES[1]], "accuracies": [START, *[LEARNED_TAIL] * 60], "shape": form}
+        rows.append(row("learning", "learned", seed, "paper", LEARNED_TAIL, **history))
+        rows += [row("inner", name, seed, "paper", value) for name, value in PAPER.items()]
         for data in ("paper", "fresh"):
-            new = 1000 + seed
             known = {**PAPER, "learned": PAPER["relu"] + kept}
-            rows += [row("inner", name, seed, new, data, value) for name, value in known.items()]
+            rows += [row("inner", name, 1000 + seed, data, value) for name, value in known.items()]
     return pd.DataFrame(rows)
 
 

@@ -77,23 +77,12 @@ def table(shift=0.0, seeds=100, noise=0.002):
                 rates = np.repeat(PRINTED[start], 3)
                 rates = np.concatenate([[start] * 3, rates, rates[-1:]])[:50]
                 rates = rates + shift + noise * random.standard_normal(50) * (seed > 0)
-                rows.append(
-                    {
-                        "part": "learning",
-                        "data": data,
-                        "seed": seed,
-                        "start": start,
-                        "rate": rates[-1],
-                        "objective": 1.716 + noise * random.standard_normal(),
-                        "last_loss": 1.505 + noise * random.standard_normal(),
-                        "rates": rates.tolist(),
-                        "objectives": [1.7] * 50,
-                    }
-                )
-            rows += [
-                {**rows[-1], "part": "scan", "start": rate, "rate": rate, "objective": 1.716 + 0.1 * (rate - 0.6) ** 2}
-                for rate in (0.5, 0.6, 0.7)
-            ]
+                objective, last = (value + noise * random.standard_normal() for value in (1.716, 1.505))
+                known = {"data": data, "seed": seed, "start": start, "rate": rates[-1], "rates": rates.tolist()}
+                rows.append({"part": "learning", **known, "objective": objective, "last_loss": last})
+            for rate in (0.5, 0.6, 0.7):
+                fixed = {"part": "scan", "start": rate, "rate": rate, "objective": 1.716 + 0.1 * (rate - 0.6) ** 2}
+                rows.append({**rows[-1], **fixed})
     return pd.DataFrame(rows)
 
 

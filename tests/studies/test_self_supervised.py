@@ -13,10 +13,10 @@ from mnist1d_hf.studies.self_supervised import (
     Contrastive,
     Encoder,
     SelfSupervisedSettings,
-    Views,
     claims,
     info_nce,
     measure_signals,
+    view,
 )
 from mnist1d_hf.studies.study import Context
 from mnist1d_hf.training.ensemble import Procedure
@@ -50,7 +50,7 @@ def test_a_view_is_a_shifted_signal_with_another_slope():
     time = torch.arange(40) - 19.5
     plain = x - x.mean(-1, keepdim=True)
     plain = plain - (plain * time).sum(-1, keepdim=True) / time.square().sum() * time
-    seen = Views()(x, sources(2))
+    seen = view(SelfSupervisedSettings(), x, sources(2))
     shifted = torch.stack([plain.roll(shift, -1) for shift in range(10)])
     rest = seen - shifted
     flat = rest - rest.mean(-1, keepdim=True)
@@ -62,7 +62,7 @@ def test_a_view_is_a_shifted_signal_with_another_slope():
 
 def test_views_vary_as_the_notebook_says():
     """Deviations of 20,000 draws: off by more than 3 % with a probability below 1e-8."""
-    seen = Views(shift=1)(torch.zeros(1, 20000, 40), sources(1))[0]
+    seen = view(SelfSupervisedSettings(shift=1), torch.zeros(1, 20000, 40), sources(1))[0]
     time = torch.arange(40) - 19.5
     assert float(seen.mean(-1).std()) == pytest.approx(0.3, rel=0.03)
     slope = ((seen - seen.mean(-1, keepdim=True)) * time).sum(-1) / time.square().sum()
@@ -73,10 +73,10 @@ def test_a_members_training_does_not_depend_on_the_others():
     x, label = np.random.default_rng(0).standard_normal((2, 60, 40)).astype(np.float32), np.zeros((2, 60), dtype=int)
     networks = [Encoder(2, channels=4, hidden=8, output=4) for _ in range(2)]
     procedure = Procedure(steps=4, batch_size=20, shuffle=True)
-    options = {"views": Views(), "temperature": 0.5}
-    both = Contrastive(networks, procedure, x, label, seeds=[3, 5], **options)
+    settings = SelfSupervisedSettings()
+    both = Contrastive(settings, networks, procedure, x, label, seeds=[3, 5])
     both.run()
-    alone = Contrastive(networks[1:], procedure, x[1:], label[1:], seeds=[5], **options)
+    alone = Contrastive(settings, networks[1:], procedure, x[1:], label[1:], seeds=[5])
     alone.run()
     found, before = both.layers(x)[-1][1], networks[1](torch.from_numpy(x[1]))
     assert not torch.allclose(found, before, atol=1e-2)
