@@ -32,14 +32,7 @@ def select(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
 
 
 def by_seed(table: pd.DataFrame, column: str, **wanted: Any) -> NDArray[Any]:
-    """A column of the rows with the wanted values, sorted by seed.
-
-    Returns:
-        float64 (seeds,).
-
-    Raises:
-        InvalidValueError: several rows have the same seed.
-    """
+    """A column of the rows with the wanted values, sorted by seed, float64 (seeds,). There is one row for each seed."""
     rows = select(table, **wanted).sort_values("seed")
     if not rows["seed"].is_unique:
         raise InvalidValueError(f"{column}: expected one row for each seed, found {len(rows)} rows")
@@ -47,14 +40,8 @@ def by_seed(table: pd.DataFrame, column: str, **wanted: Any) -> NDArray[Any]:
 
 
 def grid(table: pd.DataFrame, column: str, across: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A column with a row for each seed and a column for each value of `across`, both sorted.
-
-    Returns:
-        The values of `across`, (points,), and those of the column, float64 (seeds, points).
-
-    Raises:
-        ValueError: a seed and a value of `across` have several rows.
-        InvalidValueError: they have none.
+    """The values of `across`, (points,), and those of a column for each seed and value of `across`, float64
+    (seeds, points), sorted. Each of them has exactly one row.
 
     >>> table = pd.DataFrame({"width": [2, 1], "seed": [0, 0], "loss": [3.0, 1.0]})
     >>> grid(table, "loss", "width")
@@ -80,11 +67,7 @@ def to_rows(**columns: Any) -> list[Row]:
 
 
 def to_parquet(rows: Sequence[Row]) -> bytes:
-    """Rows as a Parquet file: the same rows give the same bytes.
-
-    Raises:
-        InvalidValueError: the rows have different columns.
-    """
+    """Rows, all with the same columns, as a Parquet file: the same rows give the same bytes."""
     odd = {name for row in rows for name in row.keys() ^ rows[0].keys()}
     if odd:
         raise InvalidValueError(f"rows: expected the same columns in all of them, found {sorted(odd)} in some only")

@@ -121,11 +121,8 @@ def units(settings: LotterySettings) -> list[Unit]:
 
 def train(settings: LotterySettings, seed: int, context: Context) -> list[Row]:
     """All rows of a seed."""
-    network = initial_network(settings, seed)
-    random = {
-        sparsity: random_masked(network, sparsity, _MASKS + seed * 1000 + number)
-        for number, sparsity in enumerate(settings.sparsities)
-    }
+    network, first = initial_network(settings, seed), _MASKS + seed * 1000
+    random = {sparsity: random_masked(network, sparsity, first + i) for i, sparsity in enumerate(settings.sparsities)}
     tickets, rows = prune(settings, seed, network, context)
     rows += _train_random(settings, seed, network, random, context)
     masks = {"dense": random[0.0], "random": random[settings.ticket], "lottery": tickets[settings.ticket]}

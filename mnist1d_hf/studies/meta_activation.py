@@ -47,7 +47,7 @@ from mnist1d_hf.studies.settings import Settings
 from mnist1d_hf.studies.study import Context, Study, Unit, seed_groups, training_sets
 from mnist1d_hf.training.activations import FIXED, Activation, Fixed, Learned, Weights, offset, tabulate
 from mnist1d_hf.training.evaluation import fresh_samples
-from mnist1d_hf.training.unrolled import Inner, Step, backpropagate, train
+from mnist1d_hf.training.unrolled import Inner, Step, backpropagate, forward, train
 
 SOURCE = "Greydanus & Kobak 2024 (arXiv 2011.14439), metalearning an activation function, notebook, seed 0"
 FIGURE = "Greydanus & Kobak 2024 (arXiv 2011.14439), metalearning an activation function, read off the figure"
@@ -186,9 +186,7 @@ def train_inner(
         accuracy in percent.
     """
     losses, trained, steps = train(settings.inner, weights, samples.x, samples.label, activation, noise)
-    before = torch.baddbmm(trained.first_bias[:, None], samples.x_test, trained.first.transpose(1, 2))
-    hidden = activation(before, settings.steps).value + noise[:, -1:]
-    logits = torch.baddbmm(trained.second_bias[:, None], hidden, trained.second.transpose(1, 2))
+    *_, logits = forward(trained, samples.x_test, activation, settings.steps, noise[:, -1])
     correct = (logits.argmax(-1) == samples.label_test).double().mean(1)
     counted, everything = losses[:, -settings.counted :].double().mean(1), losses.double().mean(1)
     scores = {"objective": counted, "mean_loss": everything, "test_accuracy": 100 * correct}

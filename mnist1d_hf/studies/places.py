@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 def peaks(size: NDArray[Any], loss: NDArray[Any], prominent: float, ends: bool = False) -> NDArray[Any]:
-    """The size at the peak of each seed's loss.
+    """The size at the peak of each seed's loss, float64 (seeds,).
 
     A size's prominence is the smaller one of the rise from the least loss at smaller sizes and the fall to the least
     loss at greater ones. The peak is the size of the greatest prominence. Losses that are not finite count as huge.
@@ -22,9 +22,6 @@ def peaks(size: NDArray[Any], loss: NDArray[Any], prominent: float, ends: bool =
     Args:
         prominent: there is no peak if its prominence is less than this fraction of the loss there.
         ends: whether a seed without a peak gets the end of the sizes with the greater loss, instead of NaN.
-
-    Returns:
-        float64 (seeds,).
 
     >>> peaks(np.array([1, 2, 4]), np.array([[1.0, 2.0, 1.5], [3.0, 2.0, 1.0]]), prominent=0.05)
     array([ 2., nan])
@@ -40,15 +37,12 @@ def peaks(size: NDArray[Any], loss: NDArray[Any], prominent: float, ends: bool =
 
 
 def thresholds(size: NDArray[Any], fitted: NDArray[Any], ends: bool = False) -> NDArray[Any]:
-    """The size from which on each seed fits its training set: the geometric mean of the last size that does not and the
-    next one.
+    """The size from which on each seed fits its training set, float64 (seeds,): the geometric mean of the last size
+    that does not and the next one.
 
     Args:
         fitted: bool.
         ends: whether a seed that never fits gets the last size, and one that always does the first, instead of NaN.
-
-    Returns:
-        float64 (seeds,).
 
     >>> thresholds(np.array([1, 2, 8]), np.array([[False, False, True], [True, True, True]]))
     array([ 4., nan])
@@ -62,11 +56,8 @@ def thresholds(size: NDArray[Any], fitted: NDArray[Any], ends: bool = False) -> 
 
 
 def slopes(values: NDArray[Any], places: NDArray[Any]) -> NDArray[Any]:
-    """The slope of log places (values, seeds) over log values (values,) for each seed, from the places that the seed
-    has; NaN with fewer than two.
-
-    Returns:
-        float64 (seeds,).
+    """The slope of log places (values, seeds) over log values (values,) for each seed, float64 (seeds,), from the
+    places that the seed has; NaN with fewer than two.
 
     >>> slopes(np.array([1, 10]), np.array([[1.0, 1.0], [100.0, np.nan]])).round(6)
     array([ 2., nan])

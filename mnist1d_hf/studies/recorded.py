@@ -27,13 +27,8 @@ def recorded(name: str) -> Output | None:
 
 
 def describe_cost(study: Study[Any], settings: Settings, units: list[Unit], workers: int, device: str = "cpu") -> str:
-    """How long some units of a study will take, in words: as long as in the recorded run, else an estimate.
-
-    Args:
-        units: those that are left to do.
-        workers: processes that do them.
-        device: where they run; only times of a CPU are known.
-    """
+    """How long the units that are left will take on so many processes, in words: as long as in the recorded run, else
+    an estimate. Only times of a CPU are known."""
     processes = "one process" if workers == 1 else f"{workers} processes"
     if device != "cpu":
         return f"not known on {device}; the bar shows the time left after the first units"

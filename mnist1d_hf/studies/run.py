@@ -40,15 +40,7 @@ MANIFEST, TABLE, FIGURE, VERDICT, COST = "study.json", "table.parquet", "figure.
 
 
 class Output:
-    """The folder of a study's run.
-
-    Args:
-        folder: of a study, or one that is empty or not there.
-
-    Raises:
-        InvalidValueError: it is not on this machine.
-        OutputError: it is a file.
-    """
+    """The folder of a study's run, on this machine; or one that is empty or not there yet."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         if "://" in os.fspath(folder):
@@ -65,20 +57,12 @@ class Output:
         return found
 
     def rows(self, key: str) -> tuple[list[dict[str, Any]], float]:
-        """The rows of a finished unit, and how many seconds of a core it took.
-
-        Raises:
-            OutputError: its file is damaged.
-        """
-        found = json.loads(self.run.get(_file_name(key)))
+        """The rows of a finished unit, and how many seconds of a core it took; an `OutputError` if it is damaged."""
+        found = json.loads(self.run.get(f"{key}.json"))
         return found["rows"], found["seconds"]
 
     def finish(self, study: Study[Any], data: bytes, cost: dict[str, Any]) -> pd.DataFrame:
-        """Keep a table (a Parquet file) with the figure and the claims that follow from it, and what it cost.
-
-        Returns:
-            The table.
-        """
+        """Keep and return a table (a Parquet file) with figure and claims that follow from it, and what it cost."""
         table = from_parquet(data, self.folder / TABLE)
         plots.save(study.figure(table), self.folder / FIGURE)
         with write_errors(self.folder):
@@ -88,11 +72,7 @@ class Output:
         return table
 
     def table(self) -> pd.DataFrame:
-        """The table of a finished study.
-
-        Raises:
-            OutputError: there is none, or it is not the one that the verdict was computed from.
-        """
+        """The table of a finished study; an `OutputError` if it is not the one that the verdict was computed from."""
         if not self.store.exists(TABLE):
             raise OutputError(f"{self.folder}: no {TABLE}; run the study first, without --verdict")
         data = self.store.read(TABLE)
@@ -117,8 +97,7 @@ class Job:
     """A study with settings and a folder: what is left to do, and doing it.
 
     Args:
-        study: which.
-        settings: of its own type.
+        settings: of the study's own type.
         folder: its output directory, claimed here; what is finished there stays.
         num_proc: processes; by default the cores on a CPU, one on a GPU.
         device: "cpu", "cuda", ...
@@ -153,17 +132,16 @@ class Job:
             "device": device.partition(":")[0],
         }
         workers = check_integer("num_proc", num_proc, 1) if num_proc is not None else (os.cpu_count() or 1)
-        tasks = [runs.Unit(_file_name(unit.key), _do_unit, (unit, settings, device), unit.work) for unit in self.units]
+        tasks = [runs.Unit(f"{unit.key}.json", _do_unit, (unit, settings, device), unit.work) for unit in self.units]
         with self.output.run.claimed(self._manifest):
             self._left = self.output.run.left(tasks)
         self.todo: list[Unit] = [task.arguments[0] for task in self._left]
         self.workers = 1 if device != "cpu" else max(1, min(workers, len(self.todo)))
 
     def run(self, report: Report = lambda _: None) -> pd.DataFrame:
-        """Do what is left; `report` is called with the amounts of work done, first that of earlier runs.
+        """Do what is left, and return the table; all that follows from it is in the folder.
 
-        Returns:
-            The table. It is in the folder with all that follows from it.
+        `report` is called with the amounts of work done, first that of earlier runs.
         """
         with self.output.run.claimed(self._manifest):
             report(self.work - sum(unit.work for unit in self.todo))
@@ -189,10 +167,6 @@ def _do_unit(unit: Unit, settings: Settings, device: str, report: Report) -> byt
     rows = unit.function(settings, context=Context(device, report), **unit.arguments)
     seconds = round(time.process_time() - started, 2)
     return json.dumps({"seconds": seconds, "rows": list(rows)}, default=lambda value: value.tolist()).encode()
-
-
-def _file_name(key: str) -> str:
-    return f"{key}.json"
 
 
 def verdict(claims: Sequence[Claim], table: bytes) -> dict[str, Any]:

@@ -57,15 +57,9 @@ from mnist1d_hf.training.recipe import Recipe
 from mnist1d_hf.training.recipes import RECIPES
 from mnist1d_hf.training.runs import GROUP
 
-PAPER = {  # (network, signals) -> accuracy and its published ± over three runs
-    ("logistic", "normal"): (32, 1),
-    ("mlp", "normal"): (68, 2),
-    ("cnn", "normal"): (94, 2),
-    ("gru", "normal"): (91, 2),
-    ("logistic", "shuffled"): (32, 1),
-    ("mlp", "shuffled"): (68, 2),
-    ("cnn", "shuffled"): (56, 2),
-    ("gru", "shuffled"): (57, 2),
+PAPER = {  # signals -> network -> accuracy and its published ± over three runs
+    "normal": {"logistic": (32, 1), "mlp": (68, 2), "cnn": (94, 2), "gru": (91, 2)},
+    "shuffled": {"logistic": (32, 1), "mlp": (68, 2), "cnn": (56, 2), "gru": (57, 2)},
 }
 NAMES = {"logistic": "logistic", "mlp": "MLP", "cnn": "CNN", "gru": "GRU"}
 REVIEW = {"dense": (73.3, 1.4), "CNN": (96.8, 0.5)}  # on 4,000 samples, and the standard deviation over 100 seeds
@@ -114,7 +108,7 @@ class PriorSettings(Settings):
 
 def units(settings: PriorSettings) -> list[Unit]:
     """One for each part, network, kind of data, and group of seeds."""
-    parts: list[tuple[str, str, Any]] = [("paper", *network_and_signals) for network_and_signals in PAPER]
+    parts: list[tuple[str, str, Any]] = [("paper", network, data) for data in PAPER for network in NAMES]
     for network, samples in itertools.product((*DENSE, CONVOLUTIONAL), settings.samples):
         parts.append(("samples", network, samples))
     for network, kind in itertools.product(("mlp-augmented", CONVOLUTIONAL), KINDS[1:]):
@@ -213,7 +207,7 @@ def _draw_paper(axis: Any, table: pd.DataFrame) -> None:
     for shift, signals, label in ((-0.2, "normal", "as they are"), (0.2, "shuffled", "shuffled")):
         values = [paper_accuracy(table, network, signals) for network in NAMES]
         bars(axis, place + shift, values, width=0.36, alpha=0.75, label=label)
-        means, errors = zip(*(PAPER[network, signals] for network in NAMES), strict=True)
+        means, errors = zip(*PAPER[signals].values(), strict=True)
         axis.errorbar(place + shift, means, errors, fmt="x", color="0.2", label="paper" if shift > 0 else None)
     axis.set_axisbelow(True)
     axis.set(xticks=place, xticklabels=NAMES.values(), ylabel="test accuracy, %", title="the paper's networks")
@@ -254,7 +248,8 @@ def paper_accuracy(table: pd.DataFrame, network: str, signals: str) -> NDArray[A
 def claims(table: pd.DataFrame) -> list[Claim]:
     """What shuffling costs, what data and augmentation give, then every published accuracy of the paper."""
     found = _shuffling(table) + _review(table)
-    for (network, signals), (value, tolerance) in PAPER.items():
+    for signals, network in itertools.product(PAPER, NAMES):
+        value, tolerance = PAPER[signals][network]
         name = NAMES[network] if signals == "normal" else f"{NAMES[network]}, shuffled"
         text, values = f"Test accuracy of the {name}, at the last step", paper_accuracy(table, network, signals)
         details = {"literature": f"{value} ± {tolerance} %", "source": SOURCE, "unit": "%"}
@@ -266,7 +261,7 @@ def _shuffling(table: pd.DataFrame) -> list[Claim]:
     """Differences between signals as they are and shuffled ones; the tolerance is the sum of both published ones."""
     found, details = [], {"source": SOURCE, "unit": "points"}
     for network in ("cnn", "mlp", "gru", "logistic"):
-        (high, one), (low, other) = PAPER[network, "normal"], PAPER[network, "shuffled"]
+        (high, one), (low, other) = PAPER["normal"][network], PAPER["shuffled"][network]
         cost = f"{high - low} points" if high > low else "nothing"
         name, text = NAMES[network], f"Shuffling the points of the signals costs the {NAMES[network]} {cost}"
         loss = paper_accuracy(table, network, "normal") - paper_accuracy(table, network, "shuffled")

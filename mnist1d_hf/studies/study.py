@@ -92,11 +92,8 @@ def seed_groups(seeds: int, size: int) -> list[range]:
 
 
 def training_sets(seeds: Sequence[int], samples: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """A training set of its own for each seed: the first samples of the seed's stream.
-
-    Returns:
-        Signals (seeds, samples, 40) and labels (seeds, samples).
-    """
+    """A training set of its own for each seed, the first samples of the seed's stream: signals (seeds, samples, 40) and
+    labels (seeds, samples)."""
     sets = [sample(range(samples), seed) for seed in seeds]
     return np.stack([x for x, _ in sets]), np.stack([label for _, label in sets])
 
@@ -113,10 +110,7 @@ def all_studies() -> dict[str, Study[Any]]:
 
 
 def find_study(name: str) -> Study[Any]:
-    """The study called `name`.
-
-    Raises:
-        InvalidValueError: no study has that name; the message lists those that exist.
+    """The study called `name`; an `InvalidValueError` lists those that exist.
 
     >>> find_study("pooling").quick.seeds
     2

@@ -82,11 +82,7 @@ FIXED: dict[str, Callable[[Tensor], Derivatives]] = {
 
 
 class Fixed:
-    """An activation function without parameters.
-
-    Args:
-        name: one of `FIXED`.
-    """
+    """The activation function of this name in `FIXED`, which has no parameters."""
 
     def __init__(self, name: str) -> None:
         self._function = FIXED[name]
@@ -97,13 +93,10 @@ class Fixed:
 
 
 def tabulate(parameters: Weights) -> Tensor:
-    """The small network and its first three derivatives on the grid; differentiable.
+    """The small network and its first three derivatives on the grid, (members, places, 4); differentiable.
 
     Args:
         parameters: of networks with one input, one hidden layer with tanh and one output.
-
-    Returns:
-        (members, places, 4).
     """
     limit = GRID_LIMIT * POINTS_PER_UNIT
     places = torch.arange(-limit, limit + 1).to(parameters.first) / POINTS_PER_UNIT
@@ -119,14 +112,8 @@ def tabulate(parameters: Weights) -> Tensor:
 
 
 def offset(parameters: Weights, noise: Tensor) -> Tensor:
-    """What noise on the small network's hidden units adds to the activation function.
-
-    Args:
-        noise: (members, steps, small).
-
-    Returns:
-        (members, steps).
-    """
+    """What noise (members, steps, small) on the small network's hidden units adds to the activation function, (members,
+    steps)."""
     return NETWORK_SCALE * (noise * parameters.second).sum(-1)
 
 
@@ -149,10 +136,9 @@ class Learned:
         zeroth, first, second, third = functional.embedding(index, self.entries).unbind(-1)
         value = zeroth + rest * (first + rest * (second / 2 + rest * third / 6))
         derivative = first + rest * (second + rest * third / 2)
-        second_derivative = second + rest * third
         elu = _elu(x)
         value = elu.value + value + self.offset[:, step, None, None]
-        return Derivatives(value, elu.derivative + derivative, elu.second_derivative + second_derivative)
+        return Derivatives(value, elu.derivative + derivative, elu.second_derivative + (second + rest * third))
 
     def _locate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest row of the table, and the distance to its place; both like `x`."""

@@ -32,15 +32,7 @@ class Augmentation:
     noise: float = 0.0
 
     def __call__(self, x: Tensor, generators: list[torch.Generator]) -> Tensor:
-        """Vary signals.
-
-        Args:
-            x: (members, batch, length).
-            generators: one for each member.
-
-        Returns:
-            New signals, shaped as `x`.
-        """
+        """New signals from signals (members, batch, length), shaped as they are; a generator for each member."""
         shape = (x.shape[1], 4)
         draws = torch.stack([torch.rand(shape, generator=generator) for generator in generators]).to(x) * 2 - 1
         shift, scale, stretch, ramp = draws.unbind(-1)

@@ -10,7 +10,7 @@ _AT_ONCE = 2000  # test samples
 
 
 def linear_accuracy(x: Tensor, label: Tensor, x_test: Tensor, label_test: Tensor, iterations: int = 1000) -> float:
-    """Test accuracy of a logistic regression on standardised features.
+    """Test accuracy, as a fraction, of a logistic regression on standardised features.
 
     Its loss is the sum of the cross-entropy over the training samples plus half the squared weights, the bias not
     included. This is what `make_pipeline(StandardScaler(), LogisticRegression(tol=1e-2, max_iter=iterations))` of
@@ -20,9 +20,6 @@ def linear_accuracy(x: Tensor, label: Tensor, x_test: Tensor, label_test: Tensor
         x, x_test: features, float (samples, features).
         label, label_test: int64 (samples,), from 0.
         iterations: at most.
-
-    Returns:
-        The fraction of test samples that are classified correctly.
 
     >>> x = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
     >>> linear_accuracy(x, torch.tensor([0, 0, 1, 1]), torch.tensor([[-1.0], [9.0]]), torch.tensor([0, 1]))
@@ -61,15 +58,13 @@ def linear_accuracy(x: Tensor, label: Tensor, x_test: Tensor, label_test: Tensor
 def neighbour_accuracy(
     x: Tensor, label: Tensor, x_test: Tensor, label_test: Tensor, neighbours: int = 10, cosine: bool = False
 ) -> float:
-    """Test accuracy of the most frequent class among the nearest training samples; of equally frequent ones the first.
+    """Test accuracy, as a fraction, of the most frequent class among the nearest training samples; of equally frequent
+    ones the first.
 
     Args:
         x, label, x_test, label_test: as in `linear_accuracy`.
         neighbours: how many vote.
         cosine: whether the distance is the angle, instead of the Euclidean one.
-
-    Returns:
-        The fraction of test samples that are classified correctly.
 
     >>> x = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
     >>> neighbour_accuracy(x, torch.tensor([0, 0, 1, 1]), torch.tensor([[0.4]]), torch.tensor([0]), neighbours=3)

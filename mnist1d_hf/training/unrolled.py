@@ -68,6 +68,18 @@ class Pass(NamedTuple):
     gradient: Weights
 
 
+def forward(
+    weights: Weights, x: Tensor, activation: Activation, step: int, noise: Tensor
+) -> tuple[Tensor, Derivatives, Tensor, Tensor]:
+    """The preactivation, activation, hidden units and logits (members, batch, ...); arguments as in
+    `forward_backward`."""
+    preactivation = torch.baddbmm(weights.first_bias[:, None], x, weights.first.transpose(1, 2))
+    activated = activation(preactivation, step)
+    hidden = activated.value + noise[:, None]
+    logits = torch.baddbmm(weights.second_bias[:, None], hidden, weights.second.transpose(1, 2))
+    return preactivation, activated, hidden, logits
+
+
 def forward_backward(
     weights: Weights, x: Tensor, label: Tensor, activation: Activation, step: int, noise: Tensor
 ) -> Pass:
@@ -81,10 +93,7 @@ def forward_backward(
     Returns:
         Loss, gradient, and what `hessian_vector_product` needs; shapes as in `Pass`.
     """
-    preactivation = torch.baddbmm(weights.first_bias[:, None], x, weights.first.transpose(1, 2))
-    activated = activation(preactivation, step)
-    hidden = activated.value + noise[:, None]
-    logits = torch.baddbmm(weights.second_bias[:, None], hidden, weights.second.transpose(1, 2))
+    preactivation, activated, hidden, logits = forward(weights, x, activation, step, noise)
     log_probability = torch.log_softmax(logits, -1)
     loss = -log_probability.gather(-1, label[..., None])[..., 0].mean(1)
     probability = log_probability.exp()
@@ -152,19 +161,12 @@ def train(
     losses, steps = [], []
     for step in range(inner.steps):
         done = forward_backward(weights, *inner.batch(x, label, step), activation, step, noise[:, step])
-        squares = Weights(
-            *(
-                inner.decay * mean + (1 - inner.decay) * grad * grad
-                for mean, grad in zip(squares, done.gradient, strict=True)
-            )
-        )
+        pairs = zip(squares, done.gradient, strict=True)
+        squares = Weights(*(inner.decay * mean + (1 - inner.decay) * grad * grad for mean, grad in pairs))
         steps.append(Step(weights, done.gradient, squares))
-        weights = Weights(
-            *(
-                values - inner.learning_rate * grad / (mean.sqrt() + EPSILON)
-                for values, grad, mean in zip(weights, done.gradient, squares, strict=True)
-            )
-        )
+        parts = zip(weights, done.gradient, squares, strict=True)
+        moved = (values - inner.learning_rate * grad / (mean.sqrt() + EPSILON) for values, grad, mean in parts)
+        weights = Weights(*moved)
         losses.append(done.loss)
     return torch.stack(losses, dim=1), weights, steps
 

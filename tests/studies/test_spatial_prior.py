@@ -41,7 +41,9 @@ def rows(part, network, value, *, noise=0.3, seeds=10, signals="normal", samples
 
 def table(change=None, **options):
     """The published values, and for the rest some that agree with the claims; `change` alters them by key."""
-    values = {("paper", *key): value for key, (value, _) in PAPER.items()}
+    values = {
+        ("paper", network, signals): PAPER[signals][network][0] for signals in PAPER for network in PAPER[signals]
+    }
     for samples, accuracies in SIZED.items():
         trained = zip((*DENSE, "cnn-review"), accuracies, strict=True)
         values |= {("samples", network, samples): value for network, value in trained}
