@@ -29,8 +29,8 @@ the sizes that were trained, it counts as the end of their range.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -216,6 +216,9 @@ def thresholds(table: pd.DataFrame, ends: bool = False) -> NDArray[Any]:
     return places.thresholds(size, error == 0, ends)
 
 
+PLACES = {"peak": (peaks, "peak of the test loss"), "threshold": (thresholds, "threshold of fitting")}
+
+
 def figure(table: pd.DataFrame) -> Figure:
     """Test loss and error against parameters, and where the peaks are compared with n and n x K."""
     drawn, axes = new_figure("Double descent", 4, columns=2)
@@ -279,22 +282,14 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     ]
 
 
-def _each_place() -> Iterator[tuple[str, Any, str]]:
-    """Name and function of each kind of place, with each loss."""
-    for name, kind in (("peak", peaks), ("threshold", thresholds)):
-        for loss in ("squared-error", "cross-entropy"):  # the one in dispute comes first
-            yield name, kind, loss
-
-
 def _places(table: pd.DataFrame, name: str) -> list[Claim]:
     """Peak and threshold compared with n and n x K, within a factor of two."""
     found = []
-    for short, kind, loss in _each_place():
+    for (short, (kind, what)), loss in itertools.product(PLACES.items(), LOSSES[::-1]):  # the loss in dispute first
         some = select(table, loss=loss)
         if len(some):
             n, classes = some["samples"].iloc[0], some["classes"].iloc[0]
             expected, where = (n * classes, "n K") if loss == "squared-error" else (n, "n")
-            what = "peak of the test loss" if kind is peaks else "threshold of fitting"
             text = f"With {NAMES[loss]} the {what} of the {name} is at P = {where} parameters (P / {where} is 1)"
             title, values = f"{short}, {NAMES[loss]}, {name}", kind(some, ends=True) / expected
             details = {"literature": f"P = {where}", "source": CLAIM}
@@ -305,7 +300,7 @@ def _places(table: pd.DataFrame, name: str) -> list[Claim]:
 def _exponents(table: pd.DataFrame) -> list[Claim]:
     """How the places move: the exponents a and b of n^a K^b, from conditions that differ in n or in K alone."""
     found = []
-    for name, kind, loss in _each_place():
+    for (name, (kind, _)), loss in itertools.product(PLACES.items(), LOSSES[::-1]):
         for axis, other, symbol in (("samples", "classes", "n"), ("classes", "samples", "K")):
             some = _line(select(table, loss=loss), axis, other)
             if some is not None:

@@ -63,7 +63,7 @@ class Output:
 
     def finish(self, study: Study[Any], data: bytes, cost: dict[str, Any]) -> pd.DataFrame:
         """Keep and return a table (a Parquet file) with figure and claims that follow from it, and what it cost."""
-        table = from_parquet(data, self.folder / TABLE)
+        table = from_parquet(data)
         plots.save(study.figure(table), self.folder / FIGURE)
         with write_errors(self.folder):
             self.store.write(TABLE, data)
@@ -76,13 +76,12 @@ class Output:
         if not self.store.exists(TABLE):
             raise OutputError(f"{self.folder}: no {TABLE}; run the study first, without --verdict")
         data = self.store.read(TABLE)
-        table = from_parquet(data, self.folder / TABLE)
         if self.verdict().get("table_sha256") != hashlib.sha256(data).hexdigest():
             raise OutputError(
                 f"{self.folder / TABLE}: its checksum is not that in {VERDICT}: one of them is damaged or of another "
                 f"run; the study's command without --verdict makes both again from its units"
             )
-        return table
+        return from_parquet(data)
 
     def verdict(self) -> dict[str, Any]:
         """The content of verdict.json."""
