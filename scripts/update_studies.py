@@ -16,10 +16,8 @@ import time
 from pathlib import Path
 
 from readme import README, put_section
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mnist1d_hf.cli.terminal import run_main
+from mnist1d_hf.cli.terminal import progress, run_main
 from mnist1d_hf.studies import recorded
 from mnist1d_hf.studies.run import TABLE, Job
 from mnist1d_hf.studies.study import all_studies, find_study
@@ -49,10 +47,8 @@ def run(name: str, folder: Path, num_proc: int | None) -> None:
     """The full run of a study, and its results in the package."""
     study, started = find_study(name), time.perf_counter()
     job = Job(study, study.full, folder, num_proc)
-    columns = (TextColumn(name), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=job.work)
-        job.run(lambda amount: bar.advance(task, amount))
+    with progress(name, job.work) as advance:
+        job.run(advance)
     place = recorded.RESULTS / name
     place.mkdir(parents=True, exist_ok=True)
     for file in recorded.KEPT:

@@ -103,18 +103,6 @@ def test_a_file_in_place_of_a_folder_is_named(arguments, tmp_path):
     refused(call("study", "pooling", *arguments, "-o", tmp_path / "thesis.tex"), "thesis.tex: expected a folder")
 
 
-def test_an_interrupt_is_told(tmp_path, monkeypatch):
-    from mnist1d_hf.studies.run import Job
-
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Job, "run", interrupted)
-    done = call("study", "pooling", *SMALL, "-o", tmp_path / "out")
-    assert done.returncode == 130
-    assert done.stderr.strip() == "mnist1d-hf: interrupted; nothing half-written was kept"
-
-
 def test_a_damaged_unit_is_named(finished, tmp_path):
     folder = shutil.copytree(finished[0], tmp_path / "out")
     (folder / "units" / "stride-200.json").write_bytes(b"nothing")

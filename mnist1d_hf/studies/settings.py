@@ -72,14 +72,15 @@ class Settings:
 
 
 def _check(field: dataclasses.Field[Any], value: Any) -> None:
+    like = field.default[0] if isinstance(field.default, tuple) else field.default
     legal = field.metadata.get("legal", (value,))
-    if value not in legal:
-        raise InvalidValueError(f"{field.name}: unknown value {value!r}: {did_you_mean(value, legal)}")
-    if isinstance(value, float):
+    if isinstance(like, int):
+        check_integer(field.name, value, 1)
+    elif isinstance(like, float):
         if not (math.isfinite(value) and value >= 0):
             raise InvalidValueError(f"{field.name}: expected a finite number of at least 0, found {value!r}")
-    elif not isinstance(value, str):
-        check_integer(field.name, value, 1)
+    elif value not in legal:
+        raise InvalidValueError(f"{field.name}: unknown value {value!r}: {did_you_mean(value, legal)}")
 
 
 def _parse(name: str, text: str, kind: type) -> Any:
