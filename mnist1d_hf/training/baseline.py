@@ -14,7 +14,7 @@ from mnist1d_hf.data.schema import VERSION
 from mnist1d_hf.files import write_errors, write_file
 from mnist1d_hf.models.catalog import RESULTS
 from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
-from mnist1d_hf.training.population import Arrays, Member, network_config
+from mnist1d_hf.training.population import Arrays, network_config
 from mnist1d_hf.training.runs import Run
 from mnist1d_hf.training.statistics import summarize
 
@@ -42,7 +42,9 @@ def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> 
         weights = (Path(draft) / "model.safetensors").read_bytes()
         config = json.loads((Path(draft) / "config.json").read_text(encoding="utf-8"))
     config.pop("auto_map", None)  # the code is in the package, not beside every baseline
-    text = to_text(results(run, arrays, model.num_parameters()))
+    content = results(run, arrays, model.num_parameters())
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in content["members"])  # one line for each seed
+    text = json.dumps({**content, "members": []}, indent=1).replace('"members": []', f'"members": [\n{rows}\n ]')
     with write_errors(place):
         write_file(place / "model.safetensors", weights)
         write_file(place / "config.json", f"{json.dumps(config, indent=2)}\n".encode())
@@ -63,26 +65,17 @@ def results(run: Run, arrays: Arrays, parameters: int) -> dict[str, Any]:
     number = released(run)
     splits = {"train": (arrays.x, arrays.label), "test": (arrays.x_test, arrays.label_test)}
     made = {split: rows for split, rows in splits.items() if len(rows[0])}  # the stream has no training split
+    best_reading = None
+    if run.recipe.watch_test:  # at the step with the best test accuracy: chosen on the test data, so biased upwards
+        best_reading = summarize([max(accuracy for _, accuracy in member.history) for member in run.members])._asdict()
     return {
         "recipe": run.recipe.to_dict(),
         "parameters": parameters,
         "data": {"configuration": run.recipe.data, "version": str(VERSION), "sha256": measure(made)},
         "test_accuracy": summarize([member.test for member in run.members])._asdict(),
-        "best_reading": _best_reading(run.members) if run.recipe.watch_test else None,
+        "best_reading": best_reading,
         "diverged": [member.seed for member in run.members if member.diverged],
         "released": {"seed": run.members[number].seed, "test": run.members[number].test}
         | {"validation": run.members[number].validation, "step": run.members[number].step},
         "members": [dataclasses.asdict(member) for member in run.members],
     }
-
-
-def _best_reading(members: list[Member]) -> dict[str, Any]:
-    """Accuracy at the step with the best test accuracy: chosen on the test data, so it is biased upwards."""
-    return summarize([max(accuracy for _, accuracy in member.history) for member in members])._asdict()
-
-
-def to_text(content: dict[str, Any]) -> str:
-    """JSON with one line for each seed."""
-    rows = ",\n".join(f"  {json.dumps(row)}" for row in content["members"])
-    head = json.dumps({**content, "members": []}, indent=1)
-    return head.replace('"members": []', f'"members": [\n{rows}\n ]')

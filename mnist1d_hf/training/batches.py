@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.training.synthesis import analyse
-
-_BATCHES_AT_ONCE = 16  # of the stream: one call for many samples is faster
 
 Vary = Callable[[Tensor, list[torch.Generator]], Tensor]
 """Makes new signals (members, batch, length) from old ones, with one generator for each member."""
 
 
 class Batches:
-    """What an `Ensemble` trains on; the base of the classes below."""
+    """What an `Ensemble` trains on; the base of the classes below.
+
+    Attributes:
+        order: the rest of the current epoch, int64 (members, rows). The next batches depend on nothing else but the
+            generators and the number of the step.
+    """
+
+    order = torch.empty(0, 0, dtype=torch.long)
 
     def next(self, step: int) -> tuple[Tensor, Tensor]:
         """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""
         raise NotImplementedError
-
-    def state(self) -> dict[str, Tensor]:
-        """What the next batches depend on, besides the generators and the number of the step."""
-        return {}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from what `state` returned."""
 
 
 class Rows(Batches):
@@ -61,69 +58,51 @@ class Rows(Batches):
         self.x, self.label, self.generators, self.vary = x, label, generators, vary
         self.batch_size, self.shuffle = batch_size, shuffle
         self.kept = torch.arange(x.shape[1]).expand(x.shape[:2]) if kept is None else kept
-        self._order = torch.empty(len(x), 0, dtype=torch.long)
+        self.order = torch.empty(len(x), 0, dtype=torch.long)
 
     def next(self, step: int) -> tuple[Tensor, Tensor]:
-        """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""
-        return self._take(self._rows(step))
+        return self.take(self.rows(step))
 
-    def _take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The signals of some rows (members, count), varied, and their labels."""
         x, label = take(self.x, self.label, rows)
         return x if self.vary is None else self.vary(x, self.generators), label
 
-    def _rows(self, step: int) -> Tensor:
+    def rows(self, step: int) -> Tensor:
         """The rows of a step, int64 (members, batch)."""
         size, count = self.batch_size, self.kept.shape[1]
         if size >= count:
             return self.kept
         if not self.shuffle:
             return self.kept[:, torch.arange(step * size, (step + 1) * size) % count]
-        if self._order.shape[1] < size:  # a new epoch; the incomplete last batch of the old one is not used
+        if self.order.shape[1] < size:  # a new epoch; the incomplete last batch of the old one is not used
             order = torch.stack([torch.randperm(count, generator=generator) for generator in self.generators])
-            self._order = self.kept.gather(1, order)
-        rows, self._order = self._order[:, :size], self._order[:, size:]
+            self.order = self.kept.gather(1, order)
+        rows, self.order = self.order[:, :size], self.order[:, size:]
         return rows
-
-    def state(self) -> dict[str, Tensor]:
-        """The rest of the current epoch."""
-        return {"order": self._order}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from what `state` returned."""
-        self._order = state["order"].clone()
 
 
 class Synthetic(Rows):
-    """Rows; in each batch some are replaced by signals made from the parts of the member's own rows.
+    """Rows; in each batch a fraction is replaced by signals made from the parts of the member's own rows.
 
     Args:
         fraction: of each batch that is replaced.
-        x, label, generators, batch_size, options: as in `Rows`.
+        arguments, options: as in `Rows`.
     """
 
-    def __init__(
-        self,
-        fraction: float,
-        x: Tensor,
-        label: Tensor,
-        generators: list[torch.Generator],
-        batch_size: int,
-        **options: Any,
-    ) -> None:
-        super().__init__(x, label, generators, batch_size, **options)
-        self.replaced = round(fraction * batch_size)
-        signals, labels = take(x, label, self.kept)
+    def __init__(self, fraction: float, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.replaced = round(fraction * self.batch_size)
+        signals, labels = take(self.x, self.label, self.kept)
         self.parts = [analyse(one.cpu(), truth.cpu()) for one, truth in zip(signals, labels, strict=True)]
 
     def next(self, step: int) -> tuple[Tensor, Tensor]:
-        """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""
-        drawn = [
-            parts.draw(self.replaced, generator) for parts, generator in zip(self.parts, self.generators, strict=True)
-        ]
+        members = zip(self.parts, self.generators, strict=True)
+        drawn = [parts.draw(self.replaced, generator) for parts, generator in members]
         x, label = (torch.stack(tensors).to(self.x.device) for tensors in zip(*drawn, strict=True))
         if self.replaced == self.batch_size:
             return x, label
-        rows_x, rows_label = self._take(self._rows(step)[:, self.replaced :])
+        rows_x, rows_label = self.take(self.rows(step)[:, self.replaced :])
         return torch.cat([x, rows_x], dim=1), torch.cat([label, rows_label], dim=1)
 
 
@@ -137,22 +116,12 @@ class Fresh(Batches):
     """
 
     def __init__(self, seeds: Sequence[int], batch_size: int, device: torch.device) -> None:
-        self.size, self.seeds, self.device = batch_size, list(seeds), device
-        self._first, self._drawn = 0, (torch.empty(0, 0), torch.empty(0, 0))
+        self.seeds, self.batch_size, self.device = list(seeds), batch_size, device
 
     def next(self, step: int) -> tuple[Tensor, Tensor]:
-        """Signals (members, batch, length) and labels (members, batch) of a step, counted from 0."""
-        place = step * self.size - self._first
-        if not 0 <= place <= self._drawn[0].shape[1] - self.size:
-            self._first, place = step * self.size, 0
-            samples = range(self._first, self._first + _BATCHES_AT_ONCE * self.size)
-            signals, labels = zip(*(sample(samples, seed) for seed in self.seeds), strict=True)
-            self._drawn = self._stacked(signals), self._stacked(labels)
-        x, label = self._drawn
-        return x[:, place : place + self.size], label[:, place : place + self.size]
-
-    def _stacked(self, arrays: Sequence[NDArray[np.generic]]) -> Tensor:
-        return torch.from_numpy(np.stack(arrays)).to(self.device)
+        indices = range(step * self.batch_size, (step + 1) * self.batch_size)
+        x, label = zip(*(sample(indices, seed) for seed in self.seeds), strict=True)
+        return torch.from_numpy(np.stack(x)).to(self.device), torch.from_numpy(np.stack(label)).to(self.device)
 
 
 def take(x: Tensor, label: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

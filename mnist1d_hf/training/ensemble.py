@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ M = TypeVar("M", bound=nn.Module)
 
 LOSSES = ("cross-entropy", "squared-error")
 _CHOICES = {
-    "optimizer": ("adam", "adamw", "sgd", "rmsprop"),
+    "optimizer": ("adam", "adamw", "sgd"),
     "loss": LOSSES,
     "precision": ("float32", "bfloat16"),
     "schedule": ("constant", "cosine"),
@@ -43,8 +42,8 @@ class Procedure:
         steps: of the optimiser.
         batch_size: samples a step; all of them in each step where there are not more.
         learning_rate: of the optimiser, at its highest.
-        optimizer: "adam", "adamw" (decoupled weight decay), "sgd" or "rmsprop".
-        momentum: of sgd and rmsprop.
+        optimizer: "adam", "adamw" (decoupled weight decay) or "sgd".
+        momentum: of sgd.
         weight_decay: of the optimiser.
         loss: "cross-entropy"; or "squared-error": (logits - one-hot label)², its mean over samples and classes.
         shuffle: a new order in each epoch, of its own for each member; else the stored order.
@@ -164,11 +163,7 @@ class Ensemble:
                 report(1)
 
     def backward(self, x: Tensor, label: Tensor) -> Tensor:
-        """Compute the gradients of a batch (members, batch, length).
-
-        Returns:
-            The loss of each member (members,).
-        """
+        """Compute the gradients of a batch (members, batch, length). Returns the loss of each member (members,)."""
         bfloat16 = self.procedure.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             loss = self.losses(x, label)
@@ -206,64 +201,42 @@ class Ensemble:
             values: array or tensor with `axes` axes, or one more.
             axes: of the values of one member.
         """
-        tensor = torch.as_tensor(np.asarray(values) if not isinstance(values, Tensor) else values).to(self.device)
+        tensor = torch.as_tensor(values, device=self.device)
         return tensor.expand(self.members, *tensor.shape) if tensor.dim() == axes else tensor
 
-    def state(self) -> dict[str, Tensor]:
-        """All that the training depends on, except for the number of the step."""
-        tensors = prefixed("network.", self.network.state_dict())
-        for place, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= prefixed(f"optimizer.{place}.", moments)
-        for member, generator in enumerate(self.generators):
-            tensors[f"generator.{member}"] = generator.get_state()
-        return tensors | prefixed("batches.", self.batches.state()) | {"finite": self.finite}
+    def state(self) -> dict[str, Any]:
+        """All that the training depends on, as tensors in dicts and lists. They change as the training goes on."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generators": [generator.get_state() for generator in self.generators],
+            "order": self.batches.order,
+            "finite": self.finite,
+            "step": self.step,
+        }
 
-    def load_state(self, tensors: Mapping[str, Tensor], step: int) -> None:
-        """Continue at a step from what `state` returned, for the same networks, procedure and data."""
-        self.network.load_state_dict(without("network.", tensors))
-        optimizer = self.optimizer.state_dict()
-        optimizer["state"] = {}
-        for name, value in without("optimizer.", tensors).items():
-            place, _, key = name.partition(".")
-            optimizer["state"].setdefault(int(place), {})[key] = value
-        self.optimizer.load_state_dict(optimizer)
-        for member, generator in enumerate(self.generators):
-            generator.set_state(tensors[f"generator.{member}"])
-        self.batches.load_state(without("batches.", tensors))
-        self.finite, self.step = tensors["finite"].clone().to(self.device), step
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` returned, for the same networks, procedure and data."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for generator, values in zip(self.generators, state["generators"], strict=True):
+            generator.set_state(values)
+        self.batches.order, self.finite, self.step = state["order"], state["finite"].to(self.device), state["step"]
 
     def _checked(self, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
+        """Pairs of a parameter and its mask."""
         parameters = dict(self.network.named_parameters())
-        pairs = []
         for name, mask in masks.items():
             if name not in parameters:
                 raise InvalidValueError(f"masks: no parameter {name!r}; expected one of {', '.join(parameters)}")
-            parameter = parameters[name]
-            if mask.shape not in (parameter.shape, parameter.shape[1:]):
-                raise InvalidValueError(
-                    f"masks: {name}: expected shape {tuple(parameter.shape)}, found {tuple(mask.shape)}"
-                )
-            pairs.append((parameter, mask.to(parameter)))
-        return pairs
-
-
-def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors under names with a prefix."""
-    return {prefix + name: values for name, values in tensors.items()}
-
-
-def without(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names have a prefix, under names without it."""
-    return {name[len(prefix) :]: values for name, values in tensors.items() if name.startswith(prefix)}
+            shape = parameters[name].shape
+            if mask.shape not in (shape, shape[1:]):
+                raise InvalidValueError(f"masks: {name}: expected shape {tuple(shape)}, found {tuple(mask.shape)}")
+        return [(parameters[name], mask.to(parameters[name])) for name, mask in masks.items()]
 
 
 def seeded(build: Callable[[], M], seed: int) -> M:
-    """Call `build` with torch's random numbers seeded; the global state is put back.
-
-    >>> one, other = (seeded(lambda: nn.Linear(2, 1), 3).weight for _ in range(2))
-    >>> torch.equal(one, other)
-    True
-    """
+    """Call `build` with torch's random numbers seeded; the global state is put back."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()
@@ -278,10 +251,7 @@ def sample_losses(logits: Tensor, label: Tensor, kind: str) -> Tensor:
 
 
 def _optimizer(procedure: Procedure, parameters: Any) -> torch.optim.Optimizer:
-    rate, decay, momentum = procedure.learning_rate, procedure.weight_decay, procedure.momentum
+    options: dict[str, Any] = {"lr": procedure.learning_rate, "weight_decay": procedure.weight_decay, "fused": True}
     if procedure.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, momentum=momentum, weight_decay=decay, fused=True)
-    if procedure.optimizer == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=rate, momentum=momentum, weight_decay=decay)
-    kind = torch.optim.AdamW if procedure.optimizer == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=rate, weight_decay=decay, fused=True)
+        return torch.optim.SGD(parameters, momentum=procedure.momentum, **options)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[procedure.optimizer](parameters, **options)

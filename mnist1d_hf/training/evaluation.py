@@ -31,19 +31,14 @@ class Evaluation:
     loss: float
 
     @property
-    def total(self) -> int:
-        """Samples."""
-        return int(self.confusion.sum())
-
-    @property
     def accuracy(self) -> float:
         """Fraction of correct predictions."""
-        return int(np.trace(self.confusion)) / self.total
+        return int(np.trace(self.confusion)) / int(self.confusion.sum())
 
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval of the accuracy (Wilson)."""
-        return wilson_interval(int(np.trace(self.confusion)), self.total)
+        return wilson_interval(int(np.trace(self.confusion)), int(self.confusion.sum()))
 
     def per_class(self) -> list[tuple[int, float, float]]:
         """Of each class: number of samples, recall, precision (nan where the denominator is 0)."""
@@ -67,26 +62,22 @@ def evaluate(model: nn.Module, x: NDArray[Any], label: NDArray[Any], batch_size:
     """
     if len(x) == 0 or len(x) != len(label):
         raise InvalidValueError(f"expected as many labels as signals and at least one, found {len(label)} and {len(x)}")
-    device = next(model.parameters()).device
-    training = model.training
+    signals, truth = (torch.from_numpy(np.array(values)) for values in (x, label))
+    device, training = next(model.parameters()).device, model.training
     model.eval()
-    confusion, loss = np.zeros((0, 0), dtype=np.int64), 0.0
     try:
         with torch.no_grad():
-            for start in range(0, len(x), batch_size):
-                part = torch.from_numpy(np.array(x[start : start + batch_size], dtype=np.float32)).to(device)
-                truth = torch.from_numpy(np.array(label[start : start + batch_size], dtype=np.int64)).to(device)
-                logits = model(part).logits.float()
-                classes = logits.shape[1]
-                if int(truth.max()) >= classes or int(truth.min()) < 0:
-                    raise InvalidValueError(f"labels: expected 0 to {classes - 1}, found {int(truth.max())}")
-                loss += float(nn.functional.cross_entropy(logits, truth, reduction="sum"))
-                pairs = (truth * classes + logits.argmax(1)).cpu().numpy()
-                counts = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
-                confusion = counts if not confusion.size else confusion + counts
+            parts = [model(part.float().to(device)).logits.float().cpu() for part in signals.split(batch_size)]
     finally:
         model.train(training)
-    return Evaluation(confusion, loss / len(x))
+    logits, truth = torch.cat(parts), truth.long()
+    classes = logits.shape[1]
+    if int(truth.max()) >= classes or int(truth.min()) < 0:
+        raise InvalidValueError(f"labels: expected 0 to {classes - 1}, found {int(truth.max())}")
+    pairs = zip(parts, truth.split(batch_size), strict=True)
+    loss = sum(float(nn.functional.cross_entropy(*pair, reduction="sum")) for pair in pairs)
+    confusion = torch.bincount(truth * classes + logits.argmax(1), minlength=classes * classes)
+    return Evaluation(confusion.view(classes, classes).numpy(), loss / len(x))
 
 
 def fresh_samples(configuration: str, count: int, seed: int = FRESH_SEED) -> tuple[NDArray[Any], NDArray[Any]]:

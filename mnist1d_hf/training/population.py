@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
 from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
 from mnist1d_hf.training.batches import Batches, Fresh, Rows, Synthetic, hold_out, take
-from mnist1d_hf.training.ensemble import Ensemble, Scores, prefixed, seeded, without
+from mnist1d_hf.training.ensemble import Ensemble, seeded
 from mnist1d_hf.training.evaluation import fresh_samples
 from mnist1d_hf.training.recipe import Recipe
-from mnist1d_hf.training.stacked import member_state
 
 
 @dataclasses.dataclass
@@ -75,7 +74,7 @@ class Population:
         kept: rows that each member is trained on, int64 (members, count).
         held_out: the other rows, int64 (members, rows - count).
         history: of each evaluation the step, and the accuracy of each member.
-        best: the best score of each member so far, float64 (members,); best_step and best_state belong to it.
+        best: the best accuracy of each member on it so far, float64 (members,); best_step and best_state belong to it.
 
     Raises:
         InvalidValueError: signals of another number of seeds.
@@ -110,18 +109,8 @@ class Population:
         """How many steps are done."""
         return self.ensemble.step
 
-    @property
-    def network(self) -> nn.Module:
-        """All members as one network."""
-        return self.ensemble.network
-
     def run(self, until: int | None = None, progress: Callable[[int], object] | None = None) -> None:
-        """Train up to a step, by default the last one.
-
-        Args:
-            until: the number of this step, counted from 1.
-            progress: called after each step with the number of members.
-        """
+        """Train up to a step, by default the last one; `progress` is called with the number of members after each."""
         steps, every = self.recipe.steps, self.recipe.eval_every
         until = steps if until is None else min(until, steps)
         report = None if progress is None else lambda count: progress(count * len(self.seeds))
@@ -132,38 +121,31 @@ class Population:
                 self._evaluate()
 
     def _evaluate(self) -> None:
+        """Record the accuracy, and keep the weights of the members that are better than before on the held-out part."""
         held_out = self.ensemble.scores(*self._validation) if self.recipe.holdout else None
         watched = self.ensemble.scores(*self._test) if self.recipe.watch_test else held_out
         if watched is not None:
             self.history.append([self.step, *watched.accuracy.tolist()])
-        if self.recipe.select != "final" and held_out is not None:
-            self._keep_best(held_out)
-
-    def _keep_best(self, held_out: Scores) -> None:
-        """Keep the weights of the members that are better than before on the held-out part."""
-        scores = torch.from_numpy(held_out.accuracy if self.recipe.select == "best" else -held_out.loss)
+        if held_out is None or self.recipe.select == "final":
+            return
+        scores = torch.from_numpy(held_out.accuracy)
         better = (scores > self.best) & self.ensemble.finite.cpu()
-        self.best = torch.where(better, scores, self.best)
-        self.best_step[better] = self.step
+        self.best[better], self.best_step[better] = scores[better], self.step
         chosen = better.to(self.ensemble.device)
-        for name, values in self.network.state_dict().items():
-            if name not in self.best_state:
-                self.best_state[name] = values.clone()
-            self.best_state[name][chosen] = values[chosen]
+        for name, values in self.ensemble.network.state_dict().items():
+            kept = self.best_state.setdefault(name, values.clone())
+            kept[chosen] = values[chosen]
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """A checkpoint: tensors, and values that JSON can hold."""
-        tensors = self.ensemble.state() | prefixed("best_state.", self.best_state)
-        tensors |= {"best": self.best, "best_step": self.best_step}
-        return tensors, {"step": self.step, "history": [list(row) for row in self.history]}
+    def state(self) -> dict[str, Any]:
+        """A checkpoint: tensors and numbers in dicts and lists. They change as the training goes on."""
+        best = {"best": self.best, "best_step": self.best_step, "best_state": self.best_state}
+        return {"ensemble": self.ensemble.state(), "history": self.history, **best}
 
-    def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Continue from what `state` returned, for the same recipe, seeds and data."""
-        self.ensemble.load_state(tensors, values["step"])
-        best_state = without("best_state.", tensors)
-        self.best_state = {name: value.clone().to(self.ensemble.device) for name, value in best_state.items()}
-        self.best, self.best_step = tensors["best"].clone(), tensors["best_step"].clone()
-        self.history = [list(row) for row in values["history"]]
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` returned, for the same recipe, seeds and data. Takes the tensors over."""
+        self.ensemble.load_state(state["ensemble"])
+        self.history, self.best, self.best_step = state["history"], state["best"], state["best_step"]
+        self.best_state = {name: values.to(self.ensemble.device) for name, values in state["best_state"].items()}
 
     def finish(self) -> tuple[list[Member], list[dict[str, Tensor]]]:
         """Choose the weights of each member and read them on the test split.
@@ -173,7 +155,7 @@ class Population:
         """
         chosen = bool(self.best_state)  # by the held-out part
         if chosen:
-            self.network.load_state_dict(self.best_state)
+            self.ensemble.network.load_state_dict(self.best_state)
         test = self._accuracy(*self._test)
         held_out = self._accuracy(*self._validation) if self.recipe.holdout else None
         fresh = self._accuracy(*fresh_samples("default", self.recipe.fresh)) if self.recipe.fresh else None
@@ -189,15 +171,13 @@ class Population:
             )
             for number, seed in enumerate(self.seeds)
         ]
-        states = [
-            {f"network.{name}": values.cpu() for name, values in member_state(self.network, number).items()}
-            for number in range(len(self.seeds))
-        ]
+        state = {f"network.{name}": values.cpu() for name, values in self.ensemble.network.state_dict().items()}
+        states = [{name: values[number].clone() for name, values in state.items()} for number in range(len(members))]
         return members, states
 
     def _accuracy(self, x: Any, label: Any) -> list[float]:
         """The accuracy of each member."""
-        return list(map(float, self.ensemble.scores(x, label).accuracy))
+        return self.ensemble.scores(x, label).accuracy.tolist()
 
 
 def initial_network(recipe: Recipe, seed: int) -> nn.Module:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.training.augmentation import Augmentation
 from mnist1d_hf.training.ensemble import Procedure
-
-SELECTIONS = ("final", "best", "loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Recipe:
             up to three times as fast on processors that support it, and slow on others.
         holdout: fraction of the training split that is held out, drawn by each seed; 0 for none.
         select: "final" for the last step; "best" for the step with the best accuracy on the held-out part, the
-            first of several; "loss" for the one with the lowest loss there, which separates steps near 100 %.
+            first of several.
         eval_every: steps between evaluations.
         synthetic: fraction of each batch that is made from the parts of the member's own training signals
             (`training.synthesis`); 0 for none.
@@ -67,11 +64,10 @@ class Recipe:
     source: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "network", MappingProxyType(dict(self.network)))
         _ = self.procedure  # checks what both have in common
-        if self.select not in SELECTIONS:
-            raise InvalidValueError(f"select: expected one of {', '.join(SELECTIONS)}, found {self.select!r}")
-        if self.select != "final" and not self.holdout:
+        if self.select not in ("final", "best"):
+            raise InvalidValueError(f"select: expected 'final' or 'best', found {self.select!r}")
+        if self.select == "best" and not self.holdout:
             raise InvalidValueError(
                 "select: the best step is chosen on held-out data; give a holdout, or select='final'"
             )
@@ -84,23 +80,12 @@ class Recipe:
         if self.synthetic and self.data in ("shuffled", "stream"):
             raise InvalidValueError(f"synthetic: signals of {self.data} cannot be taken apart; give synthetic=0")
 
-    def __reduce__(self) -> Any:  # a mapping proxy cannot be pickled
-        return _restore, ({**self._values(), "network": dict(self.network)},)
-
     @property
     def procedure(self) -> Procedure:
         """The part of the recipe that the training loop follows."""
-        names = {field.name for field in dataclasses.fields(Procedure)}
-        return Procedure(**{name: value for name, value in self._values().items() if name in names})
+        shared = {field.name for field in dataclasses.fields(Procedure)} & vars(self).keys()
+        return Procedure(**{name: getattr(self, name) for name in shared})
 
     def to_dict(self) -> dict[str, Any]:
         """All attributes in plain types, for files."""
-        augmentation = None if self.augmentation is None else dataclasses.asdict(self.augmentation)
-        return {**self._values(), "network": dict(self.network), "augmentation": augmentation}
-
-    def _values(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-
-
-def _restore(values: dict[str, Any]) -> Recipe:
-    return Recipe(**values)
+        return dataclasses.asdict(self)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -22,7 +22,7 @@ from mnist1d_hf.training.recipe import Recipe
 
 GROUP = 10  # members trained as one network: more do not fit into a processor's caches
 _SECONDS = 30  # between two checkpoints of a group
-_CHECKPOINT = ".checkpoint"
+_CHECKPOINT = ".state"
 _FORMAT = 2  # of the files in the folder
 
 Tensors = dict[str, Tensor]
@@ -83,9 +83,8 @@ def train(
         place.do(todo, in_processes(workers) if device == "cpu" else in_this_process, report)
         for unit in todo:
             place.remove(unit.key + _CHECKPOINT)
-        results = [_from_result(place.get(_key(group)), group) for group in groups]
-    members = [member for some, _ in results for member in some]
-    states = [state for _, some in results for state in some]
+        results = [result for group in groups for result in _from_result(place.get(_key(group)))]
+    members, states = map(list, zip(*results, strict=True))
     return Run(recipe, members, states)
 
 
@@ -94,9 +93,9 @@ def check_seeds(seeds: Sequence[int]) -> list[int]:
     checked = [check_integer("seeds", seed, 0, 2**32 - 1) for seed in seeds]
     if not checked:
         raise InvalidValueError("seeds: expected at least one")
-    twice = sorted({seed for seed in checked if checked.count(seed) > 1})
-    if twice:
-        raise InvalidValueError(f"seeds: expected each once, found {twice[0]} several times")
+    for seed in checked:
+        if checked.count(seed) > 1:
+            raise InvalidValueError(f"seeds: expected each once, found {seed} several times")
     return checked
 
 
@@ -107,44 +106,39 @@ def _key(group: list[int]) -> str:
 def _train_group(
     folder: RunFolder, recipe: Recipe, group: list[int], arrays: Arrays, device: str, report: Report
 ) -> bytes:
-    """Train some seeds together, from their last checkpoint on. Returns their results and weights."""
+    """Train some seeds together, from their last checkpoint on.
+
+    Returns:
+        A line of JSON with their results, then a safetensors file with their weights.
+    """
     population = Population(recipe, group, arrays, device)
     checkpoint = _key(group) + _CHECKPOINT
     if folder.has(checkpoint):
-        population.load_state(*_from_bytes(folder.get(checkpoint)))
+        population.load_state(torch.load(io.BytesIO(folder.get(checkpoint)), map_location="cpu"))
         report(population.step * len(group))
     saved = time.monotonic()
     while population.step < recipe.steps:
         population.run(until=population.step + 20, progress=report)
         if time.monotonic() - saved > _SECONDS:
-            folder.put(checkpoint, _to_bytes(*population.state()))
+            data = io.BytesIO()
+            torch.save(population.state(), data)
+            folder.put(checkpoint, data.getvalue())
             saved = time.monotonic()
     members, states = population.finish()
     tensors = {
         f"{seed}.{name}": values for seed, state in zip(group, states, strict=True) for name, values in state.items()
     }
-    return _to_bytes(tensors, {"members": [dataclasses.asdict(member) for member in members]})
+    values = {"members": [dataclasses.asdict(member) for member in members]}
+    return json.dumps(values).encode() + b"\n" + safetensors.torch.save(tensors)
 
 
-def _from_result(data: bytes, group: list[int]) -> tuple[list[Member], list[Tensors]]:
-    tensors, values = _from_bytes(data)
-    members = [
-        Member(**{**found, "history": [(step, accuracy) for step, accuracy in found["history"]]})
-        for found in values["members"]
-    ]
-    states: list[Tensors] = [{} for _ in group]
-    for name, tensor in tensors.items():
-        seed, _, key = name.partition(".")
-        states[group.index(int(seed))][key] = tensor
-    return members, states
-
-
-def _to_bytes(tensors: Tensors, values: dict[str, Any]) -> bytes:
-    """A line of JSON, then a safetensors file."""
-    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    return json.dumps(values).encode() + b"\n" + safetensors.torch.save(whole)
-
-
-def _from_bytes(data: bytes) -> tuple[Tensors, dict[str, Any]]:
-    values, _, tensors = data.partition(b"\n")
-    return safetensors.torch.load(tensors), json.loads(values)
+def _from_result(data: bytes) -> list[tuple[Member, Tensors]]:
+    """The result and the weights of each seed, from what `_train_group` returned."""
+    values, _, file = data.partition(b"\n")
+    tensors, results = safetensors.torch.load(file), []
+    for found in json.loads(values)["members"]:
+        member = Member(**{**found, "history": [(step, accuracy) for step, accuracy in found["history"]]})
+        prefix = f"{member.seed}."
+        state = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        results.append((member, state))
+    return results

@@ -19,8 +19,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
-from mnist1d_hf.training.stacked_base import Stacked
-from mnist1d_hf.training.stacked_gru import StackedGRU
+
+
+class Stacked(nn.Module):
+    """A layer of all members. Parameters and buffers have the names of the single layer and one axis more."""
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = len(layers)
+        stack_values(self, layers)
+
+
+def stack_values(into: nn.Module, layers: Sequence[nn.Module]) -> None:
+    """Give a module the layers' own parameters and buffers, with an axis of members in front."""
+    for name, first in layers[0]._parameters.items():
+        values = None  # of a layer without bias
+        if first is not None:
+            values = nn.Parameter(torch.stack([layer.get_parameter(name).detach() for layer in layers]))
+        into.register_parameter(name, values)
+    for name, _ in layers[0].named_buffers(recurse=False):
+        into.register_buffer(name, torch.stack([layer.get_buffer(name) for layer in layers]))
 
 
 class StackedLinear(Stacked):
@@ -78,19 +96,6 @@ class StackedPReLU(Stacked):
         return torch.relu(x) - slope * torch.relu(-x)  # four times as fast as torch.where and torch.prelu
 
 
-class StackedLayerNorm(Stacked):
-    """`nn.LayerNorm` for (members, batch, ...)."""
-
-    def __init__(self, layers: Sequence[nn.LayerNorm]) -> None:
-        super().__init__(layers)
-        self.shape, self.eps = layers[0].normalized_shape, layers[0].eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = functional.layer_norm(x, self.shape, eps=self.eps)
-        shape = (self.members, *[1] * (x.dim() - 1 - len(self.shape)), *self.shape)
-        return y * self.weight.view(shape) + self.bias.view(shape)
-
-
 class StackedBatchNorm1d(Stacked):
     """`nn.BatchNorm1d` for (members, batch, channels) and (members, batch, channels, length)."""
 
@@ -101,7 +106,7 @@ class StackedBatchNorm1d(Stacked):
         self.momentum, self.eps = layers[0].momentum, layers[0].eps
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = x.permute(0, 2, 3, 1) if x.dim() == 4 else x.transpose(1, 2)
+        inner = x.movedim(1, -1)
         # Each channel of each member is a channel; the mean is over batch and length.
         y = functional.batch_norm(
             inner.reshape(1, self.members * inner.shape[1], -1),
@@ -115,7 +120,7 @@ class StackedBatchNorm1d(Stacked):
         ).view(inner.shape)
         if self.training:
             self.num_batches_tracked += 1
-        return y.permute(0, 3, 1, 2) if x.dim() == 4 else y.transpose(1, 2)
+        return y.movedim(-1, 1)
 
 
 class StackedDropout(Stacked):
@@ -228,12 +233,91 @@ def _overlap(length: int, out: int, stride: int, shift: int) -> tuple[int, int, 
     return first, last, slice(start, start + stride * (last - first - 1) + 1 if last > first else start, stride)
 
 
+class StackedGRU(Stacked):
+    """`nn.GRU(batch_first=True)` for (members, batch, steps, features); returns the outputs of all steps and None.
+
+    Both directions are members, too: a reversed direction reads the reversed signal.
+    """
+
+    def __init__(self, layers: Sequence[nn.GRU]) -> None:
+        super().__init__(layers)
+        first = layers[0]
+        if not first.batch_first or not first.bias or first.num_layers > 1:
+            raise InvalidValueError("gru: expected batch_first=True, bias=True and one layer")
+        self.suffixes = ["_l0", "_l0_reverse"] if first.bidirectional else ["_l0"]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        weights = {
+            name: torch.cat([self.get_parameter(name + suffix) for suffix in self.suffixes])
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        }
+        members, batch, steps, features = x.shape
+        directions = len(self.suffixes)
+        both = torch.cat([x, x.flip(2)][:directions])  # (directions * members, batch, steps, features)
+        flat = both.transpose(1, 2).reshape(len(both), steps * batch, features)
+        inputs = torch.baddbmm(weights["bias_ih"][:, None], flat, weights["weight_ih"].transpose(1, 2))
+        inputs = inputs.view(len(both), steps, batch, -1).transpose(0, 1)
+        states = _Recurrence.apply(inputs, weights["weight_hh"], weights["bias_hh"])  # (steps, both, batch, hidden)
+        parts = [states[:, :members], states[:, members:].flip(0)][:directions]
+        return torch.cat(parts, dim=-1).permute(1, 2, 0, 3), None
+
+
+class _Recurrence(torch.autograd.Function):
+    """From the inputs' part of the gates (steps, members, batch, 3 * hidden) to the states, starting from zero.
+
+    Source of the equations: the documentation of `torch.nn.GRU` (Cho et al. 2014, arXiv 1406.1078).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        steps, members, batch, triple = inputs.shape
+        hidden = triple // 3
+        states = inputs.new_zeros(steps + 1, members, batch, hidden)
+        gates = inputs.new_empty(inputs.shape)  # reset, update, new
+        own = inputs.new_empty(steps, members, batch, hidden)  # the state's part of the new gate
+        matrix, bias = weight.transpose(1, 2).contiguous(), bias[:, None]
+        for step in range(steps):
+            recurrent = torch.baddbmm(bias, states[step], matrix)
+            gate, new = gates[step], gates[step, ..., 2 * hidden :]
+            torch.add(inputs[step, ..., : 2 * hidden], recurrent[..., : 2 * hidden], out=gate[..., : 2 * hidden])
+            gate[..., : 2 * hidden].sigmoid_()
+            own[step] = recurrent[..., 2 * hidden :]
+            torch.addcmul(inputs[step, ..., 2 * hidden :], gate[..., :hidden], own[step], out=new)
+            new.tanh_()
+            torch.lerp(new, states[step], gate[..., hidden : 2 * hidden], out=states[step + 1])
+        ctx.save_for_backward(states, gates, own, weight)
+        return states[1:]
+
+    @staticmethod
+    def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        states, gates, own, weight = ctx.saved_tensors
+        hidden = states.shape[-1]
+        reset, update, new = gates.split(hidden, dim=-1)
+        # Factors that do not depend on the gradient, for all steps at once.
+        factor_new = (1 - update) * (1 - new * new)
+        factor_update = (states[:-1] - new) * update * (1 - update)
+        factor_reset = factor_new * own * reset * (1 - reset)
+        grad_inputs, grad_recurrent = torch.empty_like(gates), torch.empty_like(gates)
+        carried = torch.zeros_like(states[0])
+        for step in reversed(range(len(gates))):
+            carried = carried + grad_states[step]
+            grad_input, grad_state = grad_inputs[step], grad_recurrent[step]
+            torch.mul(carried, factor_reset[step], out=grad_input[..., :hidden])
+            torch.mul(carried, factor_update[step], out=grad_input[..., hidden : 2 * hidden])
+            torch.mul(carried, factor_new[step], out=grad_input[..., 2 * hidden :])
+            grad_state.copy_(grad_input)
+            grad_state[..., 2 * hidden :] *= reset[step]
+            carried = torch.baddbmm(carried * update[step], grad_state, weight)
+        flat = grad_recurrent.permute(1, 3, 0, 2).flatten(2)  # (members, 3 * hidden, steps * batch)
+        before = states[:-1].permute(1, 0, 2, 3).flatten(1, 2)
+        return grad_inputs, torch.bmm(flat, before), flat.sum(-1)
+
+
 _STACKED: dict[type[nn.Module], Callable[[Sequence[Any]], Stacked]] = {
     nn.Linear: StackedLinear,
     nn.Conv1d: StackedConv1d,
     nn.GRU: StackedGRU,
     nn.PReLU: StackedPReLU,
-    nn.LayerNorm: StackedLayerNorm,
     nn.BatchNorm1d: StackedBatchNorm1d,
     nn.Dropout: StackedDropout,
 }
@@ -262,11 +346,6 @@ def stack(networks: Sequence[nn.Module]) -> nn.Module:
         elif next(module.parameters(recurse=False), None) is not None:
             raise InvalidTypeError(f"{name or 'network'}: {type(module).__name__} cannot be stacked")
     return made
-
-
-def member_state(stacked: nn.Module, member: int) -> dict[str, Tensor]:
-    """The state dict of one member, as its single network has it."""
-    return {name: values[member].clone() for name, values in stacked.state_dict().items()}
 
 
 def set_generators(stacked: nn.Module, generators: list[torch.Generator]) -> None:

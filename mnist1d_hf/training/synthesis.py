@@ -15,6 +15,8 @@ from torch import Tensor
 
 from mnist1d_hf.data.config import GeneratorConfig
 
+_CONFIG = GeneratorConfig()
+_PADDED = _CONFIG.template_len + sum(_CONFIG.padding) / 2  # points of a signal with the mean padding
 # Priors of the fit, in units of the standardised signals. Sources: the generator's definition where there is one, else
 # what `analyse` estimates from the training split of the default configuration.
 _NOISE = (0.02, 0.3)  # variances, as weights. Outside of the template 0.36 is estimated. Inside 0.005 is estimated for
@@ -102,31 +104,15 @@ def analyse(x: Tensor, label: Tensor) -> Parts:
             template[kind] = _refined(signals, *fits[:, rows])
         residual, inside = _residual(x, label, template, fits)
         offset = residual[~inside].mean()
-    return Parts(
-        template=template,
-        label=label.clone(),
-        center=fits[0].clone(),
-        stretch=fits[1].clone(),
-        factor=fits[2].clone(),
-        slope=fits[3].clone(),
-        offset=offset,
-        inner=_white(residual - offset, inside),
-        outer=_covariance_root(residual - offset, ~inside),
-    )
+    noise = residual - offset
+    center, stretch, factor, slope = fits
+    inner, outer = _inner_std(noise, inside), _covariance_root(noise, ~inside)
+    return Parts(template, label.clone(), center, stretch, factor, slope, offset, inner, outer)
 
 
 def _half(length: int) -> float:
     """Half of a template's length at stretch 1, in points; a little more, for the interpolation at its ends."""
-    config = GeneratorConfig()
-    return 1.025 * length * config.template_len / (config.template_len + sum(config.padding) / 2) / 2
-
-
-def _stretches(count: int) -> Tensor:
-    """All that the padding can lead to, and a little more."""
-    config = GeneratorConfig()
-    middle = config.template_len + sum(config.padding) / 2
-    shortest, longest = (middle / (config.template_len + edge) for edge in reversed(config.padding))
-    return torch.linspace(0.96 * shortest, 1.024 * longest, count)
+    return 1.025 * length * _CONFIG.template_len / _PADDED / 2
 
 
 def _places(center: Tensor, stretch: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -162,10 +148,14 @@ class _Candidates:
     """Places and stretches that are tried for each signal."""
 
     def __init__(self, length: int, places: int, stretches: int) -> None:
-        grids = torch.meshgrid(torch.arange(0, length, 1 / places), _stretches(stretches), indexing="ij")
+        shortest, longest = (_PADDED / (_CONFIG.template_len + padding) for padding in reversed(_CONFIG.padding))
+        tried = torch.linspace(
+            0.96 * shortest, 1.024 * longest, stretches
+        )  # what the padding allows, and a little more
+        grids = torch.meshgrid(torch.arange(0, length, 1 / places), tried, indexing="ij")
         self.center, self.stretch = (grid.flatten() for grid in grids)
-        self.design, self.inside = _design(self.center, self.stretch, length)
-        self.weight = torch.where(self.inside, 1 / _NOISE[0], 1 / _NOISE[1])
+        self.design, inside = _design(self.center, self.stretch, length)
+        self.weight = torch.where(inside, 1 / _NOISE[0], 1 / _NOISE[1])
 
 
 def _cost(x: Tensor, candidates: _Candidates, template: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -228,12 +218,9 @@ def _residual(x: Tensor, label: Tensor, template: Tensor, fits: Tensor) -> tuple
     return x - torch.where(inside, pattern, 0) - ramp, inside
 
 
-def _white(residual: Tensor, inside: Tensor) -> Tensor:
-    """The std of the noise inside of templates, from the tenth of the signals that is fitted best.
-
-    The residuals of the other signals contain errors of the fit, which new signals should not have.
-    """
-    each = torch.where(inside, residual.square(), 0).sum(1) / inside.sum(1)
+def _inner_std(noise: Tensor, inside: Tensor) -> Tensor:
+    """From the tenth of the signals that is fitted best: that of the others contains errors of the fit."""
+    each = torch.where(inside, noise.square(), 0).sum(1) / inside.sum(1)
     return each.quantile(0.1).sqrt()
 
 

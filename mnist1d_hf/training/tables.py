@@ -9,37 +9,33 @@ from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.models.catalog import list_pretrained, results
 from mnist1d_hf.training.statistics import summarize
 
-COLUMNS = (
-    *("baseline", "parameters", "data", "seeds", "test accuracy, %", "95 % interval"),
-    *("best reading", "fresh, %", "literature", "released"),
-)
 SHORT_COLUMNS = ("baseline", "parameters", "data", "test accuracy, %", "literature")
 
 
-def baseline_rows() -> list[tuple[str, ...]]:
+def baseline_rows() -> list[dict[str, str]]:
     """One row for each bundled baseline; accuracies are mean ± standard deviation over the seeds, in percent.
 
-    >>> [row[1] for row in baseline_rows() if row[0] == "cnn"]
+    >>> [row["parameters"] for row in baseline_rows() if row["baseline"] == "cnn"]
     ['5,210']
     """
-    rows: list[tuple[str, ...]] = []
+    rows = []
     for entry in list_pretrained():
         found = results(entry.name)
-        published, interval = found["recipe"]["reference_accuracy"], found["test_accuracy"]
+        published, accuracy = found["recipe"]["reference_accuracy"], found["test_accuracy"]
         fresh = [member["fresh"] for member in found["members"] if member["fresh"] is not None]
         rows.append(
-            (
-                entry.name,
-                f"{entry.parameters:,}",
-                entry.data,
-                str(entry.seeds),
-                _spread(found["test_accuracy"]),
-                f"{100 * interval['low']:.2f} to {100 * interval['high']:.2f}",
-                "–" if found["best_reading"] is None else _spread(found["best_reading"]),
-                _spread(summarize(fresh)._asdict()) if fresh else "–",
-                "–" if published is None else f"{published:g}",
-                f"{100 * entry.released_accuracy:.1f}",
-            )
+            {
+                "baseline": entry.name,
+                "parameters": f"{entry.parameters:,}",
+                "data": entry.data,
+                "seeds": str(entry.seeds),
+                "test accuracy, %": _spread(accuracy),
+                "95 % interval": f"{100 * accuracy['low']:.2f} to {100 * accuracy['high']:.2f}",
+                "best reading": "–" if found["best_reading"] is None else _spread(found["best_reading"]),
+                "fresh, %": _spread(summarize(fresh)._asdict()) if fresh else "–",
+                "literature": "–" if published is None else f"{published:g}",
+                "released": f"{100 * entry.released_accuracy:.1f}",
+            }
         )
     return rows
 
@@ -51,13 +47,13 @@ def _spread(summary: dict[str, Any]) -> str:
 
 def markdown() -> str:
     """The full table in Markdown, for mnist1d_hf/training/README.md."""
-    return markdown_table(COLUMNS, baseline_rows())
+    rows = baseline_rows()
+    return markdown_table(tuple(rows[0]), [tuple(row.values()) for row in rows])
 
 
 def short_markdown() -> str:
     """The table with the columns that matter most in Markdown, for the README of the repository."""
-    chosen = [COLUMNS.index(name) for name in SHORT_COLUMNS]
-    return markdown_table(SHORT_COLUMNS, [tuple(row[number] for number in chosen) for row in baseline_rows()])
+    return markdown_table(SHORT_COLUMNS, [tuple(row[name] for name in SHORT_COLUMNS) for row in baseline_rows()])
 
 
 def accuracies() -> dict[str, tuple[list[float], float | None]]:
@@ -66,8 +62,6 @@ def accuracies() -> dict[str, tuple[list[float], float | None]]:
     for entry in list_pretrained():
         found = results(entry.name)
         published = found["recipe"]["reference_accuracy"]
-        values[entry.name] = (
-            [member["test"] for member in found["members"]],
-            None if published is None else published / 100,
-        )
+        tests = [member["test"] for member in found["members"]]
+        values[entry.name] = tests, None if published is None else published / 100
     return values

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
-from mnist1d_hf.training.stacked import stack
+from mnist1d_hf.training.stacked import stack, stack_values
 
 
 class Unstacked(nn.Module):
@@ -33,23 +33,16 @@ class Unstacked(nn.Module):
         self._single = (copy.deepcopy(networks[0]),)  # in a tuple, so that its parameters are not registered here
         for name, child in copy.deepcopy(networks[0]).named_children():
             self.add_module(name, child)
-        for name, _ in networks[0].named_parameters():
-            values = torch.stack([network.get_parameter(name).detach() for network in networks])
-            self._owner(name).register_parameter(name.rpartition(".")[2], nn.Parameter(values))
-        for name, _ in networks[0].named_buffers():
-            values = torch.stack([network.get_buffer(name) for network in networks])
-            self._owner(name).register_buffer(name.rpartition(".")[2], values)
-
-    def _owner(self, name: str) -> nn.Module:
-        return self.get_submodule(name.rpartition(".")[0])
+        for name, _ in networks[0].named_modules():
+            stack_values(self.get_submodule(name), [network.get_submodule(name) for network in networks])
 
     def forward(self, x: Tensor) -> Tensor:
         single = self._single[0].train(self.training)
-        parameters = {name: values.unbind() for name, values in self.named_parameters()}
+        # Views of the buffers: updates reach them.
+        values = {name: stacked.unbind() for name, stacked in (*self.named_parameters(), *self.named_buffers())}
         outputs = []
         for member, signals in enumerate(x.unbind()):
-            state = {name: values[member] for name, values in parameters.items()}
-            state |= {name: values[member] for name, values in self.named_buffers()}  # views: updates reach the buffers
+            state = {name: own[member] for name, own in values.items()}
             with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
                 if self.training and self.generators:
                     torch.manual_seed(int(torch.randint(2**62, (), generator=self.generators[member])))
@@ -58,14 +51,7 @@ class Unstacked(nn.Module):
 
 
 def side_by_side(networks: Sequence[nn.Module]) -> nn.Module:
-    """Some networks as one: stacked where their layers allow it, else one after the other.
-
-    Args:
-        networks: of the same architecture; they are not changed.
-
-    Returns:
-        A network from (members, batch, ...) to (members, batch, ...).
-    """
+    """Networks of one architecture as one, (members, batch, ...) in and out: stacked where their layers allow it."""
     try:
         return stack(networks)
     except (InvalidTypeError, InvalidValueError):

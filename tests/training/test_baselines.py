@@ -131,9 +131,13 @@ def test_intervals():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "sdg"}, "optimizer: expected one of adam, adamw, sgd, rmsprop, found 'sdg'"),
-        ({"select": "last"}, "select: expected one of final, best, loss, found 'last'"),
-        ({"select": "best", "holdout": 0.0}, "select: the best step is chosen on held-out data"),
+        ({"optimizer": "sdg"}, "optimizer: expected one of adam, adamw, sgd, found 'sdg'"),
+        ({"schedule": "linear"}, "schedule: expected one of constant, cosine"),
+        ({"select": "last"}, "select: expected 'final' or 'best', found 'last'"),
+        ({"holdout": 0.0}, "select: the best step is chosen on held-out data"),
+        ({"synthetic": 1.5}, "synthetic: expected a fraction from 0 to 1, found 1.5"),
+        ({"synthetic": 0.5, "data": "shuffled"}, "synthetic: signals of shuffled cannot be taken apart"),
+        ({"data": "stream"}, "holdout: the stream has no rows to hold out"),
     ],
     ids=str,
 )
