@@ -14,7 +14,6 @@ require("matplotlib")
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mnist1d_hf.data.config import GeneratorConfig
@@ -24,12 +23,13 @@ from mnist1d_hf.data.templates import get_templates
 from mnist1d_hf.files import write_errors, write_file
 
 _COLORS = [f"C{number}" for number in range(10)]
+_HUMAN = 95.8  # accuracy of a person over 500 signals, in percent (Greydanus & Kobak 2024)
 _STYLE: dict[str, Any] = {"linewidth": 1.4, "solid_joinstyle": "round"}
 
 
-def plot_overview(config: GeneratorConfig | None = None, rows: int = 4) -> Figure:
-    """The templates above `rows` training samples of each class."""
-    figure, axes = _grid(rows + 1, 10, "MNIST-1D: the ten templates and training samples of each class")
+def plot_overview(config: GeneratorConfig | None = None) -> Figure:
+    """The templates above four training samples of each class."""
+    figure, axes = _grid(5, 10, "MNIST-1D: the ten templates and training samples of each class")
     _draw_templates(axes[0])
     _draw_samples(axes[1:], config)
     axes[0, 0].set_ylabel("template")
@@ -37,11 +37,11 @@ def plot_overview(config: GeneratorConfig | None = None, rows: int = 4) -> Figur
     return figure
 
 
-def plot_samples(config: GeneratorConfig | None = None, rows: int = 4) -> Figure:
-    """`rows` training samples of each class."""
-    figure, axes = _grid(rows, 10, "MNIST-1D: training samples of each class")
+def plot_samples(config: GeneratorConfig | None = None) -> Figure:
+    """Four training samples of each class."""
+    figure, axes = _grid(4, 10, "MNIST-1D: training samples of each class")
     _draw_samples(axes, config)
-    for axis, digit in zip(axes[0], range(10), strict=True):
+    for digit, axis in enumerate(axes[0]):
         axis.set_title(str(digit))
     return figure
 
@@ -61,7 +61,6 @@ def plot_confusion(confusions: Mapping[str, Any], names: list[str]) -> Figure:
         names: of the classes.
     """
     figure = Figure(figsize=(5.2 * len(confusions), 4.9), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(confusions), squeeze=False)[0]
     for axis, (title, counts) in zip(axes, confusions.items(), strict=True):
         percent = 100 * np.asarray(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
@@ -77,16 +76,14 @@ def plot_confusion(confusions: Mapping[str, Any], names: list[str]) -> Figure:
     return figure
 
 
-def plot_baselines(accuracies: Mapping[str, tuple[Sequence[float], float | None]], human: float = 0.958) -> Figure:
+def plot_baselines(accuracies: Mapping[str, tuple[Sequence[float], float | None]]) -> Figure:
     """Every seed of every baseline: a dot for its accuracy, a bar for the mean, a diamond for the published accuracy.
 
     Args:
         accuracies: by name, those of the seeds and the published one (None without one); fractions.
-        human: accuracy of a person (Greydanus & Kobak 2024: 95.8 % over 500 signals).
     """
     names = sorted(accuracies, key=lambda name: np.mean(accuracies[name][0]))
     figure = Figure(figsize=(9, 1.2 + 0.36 * len(names)), layout="constrained")
-    FigureCanvasAgg(figure)
     axis = figure.subplots()
     generator = np.random.default_rng(0)
     for row, name in enumerate(names):
@@ -97,13 +94,12 @@ def plot_baselines(accuracies: Mapping[str, tuple[Sequence[float], float | None]
         if published is not None:
             axis.plot(100 * published, row, "D", color="C1", markersize=5, label="" if row else "literature")
         axis.text(101, row, f"{values.mean():.1f}", va="center", ha="left", fontsize=9)
-    axis.axvline(100 * human, color="0.5", linewidth=1, linestyle="--", label="human")
+    axis.axvline(_HUMAN, color="0.5", linewidth=1, linestyle="--", label="human")
     axis.set_yticks(range(len(names)), names)
     axis.set(xlim=(25, 100.5), ylim=(-0.6, len(names) - 0.4), xlabel="accuracy on the test split, %")
     axis.grid(axis="x", color="0.9")
     axis.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axis.spines[side].set_visible(False)
+    axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(left=False)
     axis.legend(loc="upper left", frameon=False)
     axis.set_title("MNIST-1D baselines: every seed; the numbers are means", loc="left", fontsize=11)
@@ -235,14 +231,11 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
 def _grid(rows: int, columns: int, title: str, width: float = 10, height: float | None = None) -> tuple[Figure, Any]:
     figure = Figure(figsize=(width, height or 1.0 + rows * 10 / columns * 0.95), layout="constrained")
-    FigureCanvasAgg(figure)
     figure.suptitle(title)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.ravel():
-        axis.set_xticks([])
-        axis.set_yticks([])
-        for side in ("top", "right", "left", "bottom"):
-            axis.spines[side].set_color("0.85")
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_color("0.85")
     return figure, axes
 
 

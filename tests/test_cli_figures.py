@@ -8,15 +8,14 @@ from mnist1d_hf.data.configurations import CONFIGURATIONS, Configuration
 
 
 @pytest.mark.parametrize("kind", ["overview", "samples", "templates", "class-means", "pca", "transformations"])
-@pytest.mark.parametrize("ending", ["png", "svg"])
-def test_plot_draws_every_kind(run, kind, ending, tmp_path):
-    files = []
-    for name in ("a", "b"):
-        assert run("plot", kind, "--output", f"{name}.{ending}")[0] == 0
-        files.append((tmp_path / f"{name}.{ending}").read_bytes())
-    assert files[0] == files[1]
-    assert files[0].startswith(b"\x89PNG" if ending == "png" else b"<?xml")
-    assert len(files[0]) > 5000
+def test_plot_draws_every_kind(run, kind, tmp_path):
+    for name in ("a.svg", "b.svg", "a.png"):
+        assert run("plot", kind, "--output", name)[0] == 0
+    drawn, again, pixels = ((tmp_path / name).read_bytes() for name in ("a.svg", "b.svg", "a.png"))
+    assert drawn == again
+    assert drawn.startswith(b"<?xml")
+    assert pixels.startswith(b"\x89PNG")
+    assert min(len(drawn), len(pixels)) > 5000
 
 
 def test_plot_follows_its_options(run, tmp_path):

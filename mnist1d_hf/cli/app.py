@@ -71,12 +71,19 @@ def _cause(error: BaseException) -> BaseException:
     return cause or error
 
 
-app.command(epilog=data.BUILD_EXAMPLES)(data.build)
-app.command(epilog=data.INFO_EXAMPLES)(data.info)
-app.command(epilog=data.VERIFY_EXAMPLES)(data.verify)
-app.command(epilog=data.PLOT_EXAMPLE)(data.plot)
-app.command(epilog=data.DEMO_EXAMPLE)(data.demo)
-app.command(epilog=training.TRAIN_EXAMPLE)(training.train)
-app.command(epilog=training.EVALUATE_EXAMPLE)(training.evaluate)
+app.command(
+    epilog="Examples: mnist1d-hf build --config large-40k --seed 7 --output data/large-7 | "
+    "mnist1d-hf build --config stream --num-samples 20000000 --num-proc 2 --output data/stream"
+)(data.build)
+app.command(epilog="Examples: mnist1d-hf info | mnist1d-hf info shuffled")(data.info)
+app.command(epilog="Examples: mnist1d-hf verify | mnist1d-hf verify default | mnist1d-hf verify data/large-7")(
+    data.verify
+)
+app.command(epilog="Example: mnist1d-hf plot transformations --label 5 --output steps.svg")(data.plot)
+app.command(epilog="Example: mnist1d-hf demo --output demo-output")(data.demo)
+app.command(epilog="Example: mnist1d-hf train cnn --seeds 0:20 --output runs/cnn")(training.train)
+app.command(epilog="Examples: mnist1d-hf evaluate cnn | mnist1d-hf evaluate runs/cnn --figure confusion.png")(
+    training.evaluate
+)
 app.command(epilog=studies.STUDY_EXAMPLES)(studies.study)
 app.add_typer(publishing.app, name="publish")

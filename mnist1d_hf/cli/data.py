@@ -12,7 +12,7 @@ import typer
 
 import mnist1d_hf
 from mnist1d_hf.cli import training
-from mnist1d_hf.cli.terminal import console, print_table, progress
+from mnist1d_hf.cli.terminal import console, option, print_table, progress
 from mnist1d_hf.data import describe
 from mnist1d_hf.data.checksums import checksum_differences, expected_checksums, measure
 from mnist1d_hf.data.configurations import CONFIGURATIONS, Checksums, find_configuration
@@ -25,91 +25,59 @@ from mnist1d_hf.export.build import rebuild_damaged
 from mnist1d_hf.export.folder import verify_folder
 from mnist1d_hf.export.plan import ShardPlan
 from mnist1d_hf.export.whole import SplitPlan
-from mnist1d_hf.runs import Engine
+from mnist1d_hf.runs import Engine, in_this_process
 
 _UsageError: Any = typer.BadParameter.__base__  # of the click that typer brings with it
 
 Config = Annotated[str, typer.Option("--config", "-c", help=f"Configuration: {', '.join(CONFIGURATIONS)}.")]
-NumSamples = Annotated[int | None, typer.Option(help="Samples in both splits together.", show_default=False)]
-TrainSplit = Annotated[float | None, typer.Option(help="Fraction of the training split.", show_default=False)]
-TemplateLen = Annotated[int | None, typer.Option(help="Points before padding.", show_default=False)]
-Padding = Annotated[tuple[int, int] | None, typer.Option(help="Least and greatest padding.", show_default=False)]
-ScaleCoeff = Annotated[float | None, typer.Option(help="Width of the random factor.", show_default=False)]
-MaxTranslation = Annotated[int | None, typer.Option(help="Circular shifts: 0 to this, less one.", show_default=False)]
-CorrNoise = Annotated[float | None, typer.Option(help="Standard deviation of the smoothed noise.", show_default=False)]
-IidNoise = Annotated[float | None, typer.Option(help="Standard deviation of the white noise.", show_default=False)]
-ShearScale = Annotated[float | None, typer.Option(help="Width of the random slope.", show_default=False)]
-ShuffleSeq = Annotated[bool | None, typer.Option(help="Permute the positions.", show_default=False)]
-FinalSeqLength = Annotated[int | None, typer.Option(help="Points of a signal.", show_default=False)]
-Seed = Annotated[
-    int | None, typer.Option(help="Seed, 0 to 4294967295; of the stream to 2**63 - 1.", show_default=False)
-]
-Dtype = Annotated[str | None, typer.Option(help="float32 (default) or float64.", show_default=False)]
-Latents = Annotated[bool | None, typer.Option(help="Add the drawn latents as columns.", show_default=False)]
-
-
-NumProc = Annotated[int | None, typer.Option(help="Processes, for the stream.", show_default=False)]
-NumShards = Annotated[int | None, typer.Option(help="Files, for the stream.", show_default=False)]
-EngineName = Annotated[
-    str | None, typer.Option(help="Who writes the stream: local (default) or ray.", show_default=False)
-]
-Address = Annotated[str | None, typer.Option(help="Of the Ray cluster; starts one without.", show_default=False)]
-BUILD_EXAMPLES = (
-    "Examples: mnist1d-hf build --config large-40k --seed 7 --output data/large-7 | "
-    "mnist1d-hf build --config stream --num-samples 20000000 --num-proc 2 --output data/stream"
-)
-INFO_EXAMPLES = "Examples: mnist1d-hf info | mnist1d-hf info shuffled"
-VERIFY_EXAMPLES = "Examples: mnist1d-hf verify | mnist1d-hf verify default | mnist1d-hf verify data/large-7"
-PLOT_EXAMPLE = "Example: mnist1d-hf plot transformations --label 5 --output steps.svg"
-DEMO_EXAMPLE = "Example: mnist1d-hf demo --output demo-output"
+Seed = Annotated[int | None, option("Seed, 0 to 4294967295; of the stream to 2**63 - 1.")]
 
 
 def build(
     output: Annotated[str, typer.Option("--output", "-o", help="Folder to make, or a URL that fsspec knows.")],
     config: Config = "default",
-    num_samples: NumSamples = None,
-    train_split: TrainSplit = None,
-    template_len: TemplateLen = None,
-    padding: Padding = None,
-    scale_coeff: ScaleCoeff = None,
-    max_translation: MaxTranslation = None,
-    corr_noise_scale: CorrNoise = None,
-    iid_noise_scale: IidNoise = None,
-    shear_scale: ShearScale = None,
-    shuffle_seq: ShuffleSeq = None,
-    final_seq_length: FinalSeqLength = None,
+    num_samples: Annotated[int | None, option("Samples in both splits together.")] = None,
+    train_split: Annotated[float | None, option("Fraction of the training split.")] = None,
+    template_len: Annotated[int | None, option("Points before padding.")] = None,
+    padding: Annotated[tuple[int, int] | None, option("Least and greatest padding.")] = None,
+    scale_coeff: Annotated[float | None, option("Width of the random factor.")] = None,
+    max_translation: Annotated[int | None, option("Circular shifts: 0 to this, less one.")] = None,
+    corr_noise_scale: Annotated[float | None, option("Standard deviation of the smoothed noise.")] = None,
+    iid_noise_scale: Annotated[float | None, option("Standard deviation of the white noise.")] = None,
+    shear_scale: Annotated[float | None, option("Width of the random slope.")] = None,
+    shuffle_seq: Annotated[bool | None, option("Permute the positions.")] = None,
+    final_seq_length: Annotated[int | None, option("Points of a signal.")] = None,
     seed: Seed = None,
-    dtype: Dtype = None,
-    latents: Latents = None,
+    dtype: Annotated[str | None, option("float32 (default) or float64.")] = None,
+    latents: Annotated[bool | None, option("Add the drawn latents as columns.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier build.")] = False,
-    num_proc: NumProc = None,
-    num_shards: NumShards = None,
-    engine: EngineName = None,
-    address: Address = None,
+    num_proc: Annotated[int | None, option("Processes, for the stream.")] = None,
+    num_shards: Annotated[int | None, option("Files, for the stream.")] = None,
+    engine: Annotated[str | None, option("Who writes the stream: local (default) or ray.")] = None,
+    address: Annotated[str | None, option("Of the Ray cluster; starts one without.")] = None,
 ) -> None:
     """Write a configuration as Parquet with a card: a folder that load_dataset(FOLDER) reads.
 
     Stopped at any point, the same command goes on from there.
     """
-    arguments = dict(locals())
-    how = {"num_proc": num_proc, "num_shards": num_shards, "engine": engine, "address": address}
-    chosen = Mnist1dBuilderConfig.resolve(config, {name: value for name, value in arguments.items() if name in OPTIONS})
+    given = {name: value for name, value in locals().items() if value is not None}
+    chosen = Mnist1dBuilderConfig.resolve(config, {name: given.get(name) for name in OPTIONS})
     started = time.perf_counter()
+    plan: ShardPlan | SplitPlan
     if chosen.rows is not None:
-        plan = ShardPlan.of(chosen, num_shards)
-        chosen_engine = _engine(engine, num_proc, address)
-        with progress("writing", sum(plan.rows())) as advance:
-            place = str(build_folder(plan, output, chosen_engine, overwrite=overwrite, progress=advance))
-        what = f"{sum(plan.rows()):,} samples in {plan.num_shards:,} files"
+        plan, writer = ShardPlan.of(chosen, num_shards), _engine(engine, num_proc, address)
+        label, total = "writing", sum(plan.rows())
+        what = f"{total:,} samples in {plan.num_shards:,} files"
     else:
-        for name, value in how.items():
-            if value is not None:
+        for name in ("num_proc", "num_shards", "engine", "address"):
+            if name in given:
                 raise _UsageError(f"--{name.replace('_', '-')} goes with --config stream, not with {config}")
-        with progress("generating", sum(chosen.split_sizes.values())) as advance:
-            place = str(build_folder(SplitPlan(chosen), output, overwrite=overwrite, progress=advance))
+        plan, writer = SplitPlan(chosen), in_this_process
+        label, total = "generating", sum(chosen.split_sizes.values())
         what = " and ".join(f"{size:,} {name}" for name, size in chosen.split_sizes.items()) + " samples"
-    seconds = time.perf_counter() - started
-    console.print(f"{place}: {what} ({chosen.identifier}) in {seconds:.2f} s", soft_wrap=True, highlight=False)
+    with progress(label, total) as advance:
+        place = build_folder(plan, output, writer, overwrite=overwrite, progress=advance)
+    console.print(f"{place}: {what} ({chosen.identifier}) in {time.perf_counter() - started:.2f} s")
 
 
 def _engine(name: str | None, num_proc: int | None, address: str | None) -> Engine:
@@ -127,7 +95,7 @@ def _engine(name: str | None, num_proc: int | None, address: str | None) -> Engi
 def info(
     name: Annotated[str | None, typer.Argument(help="One configuration; all without it.", show_default=False)] = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the tables of configurations and baselines in Markdown.")
+        bool, option("Print the tables of configurations and baselines in Markdown.", "--markdown")
     ] = False,
 ) -> None:
     """Show configurations, sizes, arguments and checksums."""
@@ -164,13 +132,13 @@ def verify(
         if rebuild or chosen.endless:
             raise InvalidValueError(f"{target}: expected the folder of a build, found the name of a configuration")
         if not chosen.checksums:
-            console.print(f"{target}: not verified, no checksums are recorded for it", highlight=False)
+            console.print(f"{target}: not verified, no checksums are recorded for it")
             continue
         with progress(target, chosen.generator.num_samples) as advance:
             made = generate(chosen.generator, progress=advance)
         halves = {"train": slice(None, made.num_train), "test": slice(made.num_train, None)}
         _require_expected(target, measure({split: (made.x[rows], made.label[rows]) for split, rows in halves.items()}))
-        console.print(f"{target}: {len(made.x):,} samples, bit for bit as expected", highlight=False)
+        console.print(f"{target}: {len(made.x):,} samples, bit for bit as expected")
 
 
 def _exact_configurations() -> list[str]:
@@ -180,8 +148,8 @@ def _exact_configurations() -> list[str]:
 def _verify_build(target: str, rebuild: bool) -> None:
     if rebuild:
         for name in rebuild_damaged(target):
-            console.print(f"{target}: {name} made again", soft_wrap=True, highlight=False)
-    console.print(f"{target}: {verify_folder(target)} files as they were built", soft_wrap=True, highlight=False)
+            console.print(f"{target}: {name} made again")
+    console.print(f"{target}: {verify_folder(target)} files as they were built")
 
 
 def _require_expected(name: str, measured: Checksums) -> None:
@@ -196,10 +164,10 @@ def plot(
     kind: Annotated[
         str, typer.Argument(help="overview, samples, templates, class-means, pca or transformations.")
     ] = "overview",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG or SVG file.", show_default=False)] = None,
+    output: Annotated[Path | None, option("PNG or SVG file.", "--output", "-o")] = None,
     config: Config = "default",
     seed: Seed = None,
-    label: Annotated[int | None, typer.Option(help="Class, for transformations.", show_default=False)] = None,
+    label: Annotated[int | None, option("Class, for transformations.")] = None,
 ) -> None:
     """Draw samples, templates, class means, or one sample's way through the transformations."""
     from mnist1d_hf import plots
@@ -209,14 +177,12 @@ def plot(
         raise _UsageError(f"--label goes with transformations, not with {kind}")
     options = {} if label is None else {"label": label}
     figure = plots.plot(kind, chosen.generator, **options)
-    console.print(str(plots.save(figure, output or Path(f"mnist1d-{kind}.png"))), soft_wrap=True, highlight=False)
+    console.print(str(plots.save(figure, output or Path(f"mnist1d-{kind}.png"))))
 
 
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figures.")] = Path("demo-output"),
-    cache_dir: Annotated[
-        Path | None, typer.Option(help="Cache of the datasets; the library's own by default.", show_default=False)
-    ] = None,
+    cache_dir: Annotated[Path | None, option("Cache of the datasets; the library's own by default.")] = None,
 ) -> None:
     """Build and load every configuration, check each against its checksums, evaluate every baseline, draw figures."""
     from mnist1d_hf import plots
@@ -232,16 +198,11 @@ def demo(
     print_table('load_dataset("mnist1d", configuration)', columns, rows, right=range(1, 6))
     _stream_rate(1000)
     count = 200_000
-    console.print(
-        f"The stream, sample(range({count:,})): {_stream_rate(count):,.0f} samples a second in this process",
-        highlight=False,
-    )
+    console.print(f"The stream, sample(range({count:,})): {_stream_rate(count):,.0f} samples a second in this process")
     training.demo_baselines()
-    for name, figure in (
-        ("mnist1d.png", plots.plot_overview()),
-        ("baselines.png", plots.plot_baselines(tables.accuracies())),
-    ):
-        console.print(f"Figure: {plots.save(figure, output / name)}", soft_wrap=True, highlight=False)
+    figures = {"mnist1d.png": plots.plot_overview(), "baselines.png": plots.plot_baselines(tables.accuracies())}
+    for name, figure in figures.items():
+        console.print(f"Figure: {plots.save(figure, output / name)}")
 
 
 def _stream_rate(count: int) -> float:

@@ -8,19 +8,12 @@ import io
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import typer
 from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -28,8 +21,13 @@ from mnist1d_hf.errors import UserError
 
 INTERRUPTED = 130  # exit code
 
-console = Console()
+console = Console(soft_wrap=True, highlight=False, markup=False)  # lines are printed as they are
 messages = Console(stderr=True)
+
+
+def option(text: str, *names: str) -> Any:
+    """An option of a command whose help says all, without a default."""
+    return typer.Option(*names, help=text, show_default=False)
 
 
 def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
@@ -42,14 +40,17 @@ def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
         name: what the line begins with.
         main: its result is the exit code; None for 0.
     """
-    _print_in_any_encoding()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="mnist1d_ascii")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that drafts are removed on the way out
     try:
-        code = main() or 0
+        sys.exit(main() or 0)
     except (UserError, OSError) as error:
-        code = _fail(name, _one_line(error), 2)
+        message, code = _one_line(error), 2
     except KeyboardInterrupt:
-        code = _fail(name, "interrupted; nothing half-written was kept", INTERRUPTED)
+        message, code = "interrupted; nothing half-written was kept", INTERRUPTED
+    print(f"{name}: {message.rstrip('.')}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -65,18 +66,6 @@ def _ascii_instead(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("mnist1d_ascii", _ascii_instead)
-
-
-def _print_in_any_encoding() -> None:
-    """Let stdout and stderr print every character, whatever their encoding is."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="mnist1d_ascii")
-
-
-def _fail(name: str, message: str, code: int) -> int:
-    print(f"{name}: {message.rstrip('.')}", file=sys.stderr)
-    return code
 
 
 def _one_line(error: UserError | OSError) -> str:
@@ -119,4 +108,4 @@ def print_table(
         # Encoded here already, so that columns stay aligned where a character takes the place of two.
         table.add_row(*(cell.encode(console.encoding, "mnist1d_ascii").decode(console.encoding) for cell in row))
     narrow = not console.is_terminal and console.width < width
-    (Console(width=width) if narrow else console).print(table, highlight=False)
+    (Console(width=width, highlight=False) if narrow else console).print(table, soft_wrap=False)

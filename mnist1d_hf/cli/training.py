@@ -10,22 +10,15 @@ from typing import Annotated, Any
 import typer
 from huggingface_hub.errors import StrictDataclassError
 
-from mnist1d_hf.cli.terminal import console, print_table, progress
+from mnist1d_hf.cli.terminal import console, option, print_table, progress
 from mnist1d_hf.errors import InvalidValueError, OutputError
-
-TRAIN_EXAMPLE = "Example: mnist1d-hf train cnn --seeds 0:20 --output runs/cnn"
-EVALUATE_EXAMPLE = "Examples: mnist1d-hf evaluate cnn | mnist1d-hf evaluate runs/cnn --figure confusion.png"
 
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe: the name of a bundled baseline.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for weights, results and checkpoints.", show_default=False)
-    ],
+    output: Annotated[Path, option("Folder for weights, results and checkpoints.", "--output", "-o")],
     seeds: Annotated[str, typer.Option(help="FIRST:END, or numbers with commas.")] = "0:1",
-    num_proc: Annotated[
-        int | None, typer.Option(help="Processes; one for each core by default.", show_default=False)
-    ] = None,
+    num_proc: Annotated[int | None, option("Processes; one for each core by default.")] = None,
 ) -> None:
     """Train every seed of a recipe and keep the best on held-out data. After a stop, the same command continues."""
     from mnist1d_hf.training import baseline, runs
@@ -41,15 +34,12 @@ def train(
     folder = baseline.write_baseline(run, arrays, output)
     summary = summarize([member.test for member in run.members])
     spread = f" ± {100 * summary.std:.2f}" if summary.n > 1 else ""
-    console.print(
-        f"{folder}: {100 * summary.mean:.2f}{spread} % on the test split over {summary.n} seeds "
-        f"in {time.perf_counter() - started:.1f} s",
-        soft_wrap=True,
-        highlight=False,
-    )
+    seconds = time.perf_counter() - started
+    found = f"{100 * summary.mean:.2f}{spread} % on the test split over {summary.n} seeds"
+    console.print(f"{folder}: {found} in {seconds:.1f} s")
     diverged = ", ".join(str(member.seed) for member in run.members if member.diverged)
     if diverged:
-        console.print(f"diverged: seeds {diverged}; the mean includes them", highlight=False)
+        console.print(f"diverged: seeds {diverged}; the mean includes them")
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -69,14 +59,9 @@ def parse_seeds(text: str) -> list[int]:
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="A bundled baseline, or a folder with config.json and weights.")],
-    config: Annotated[
-        str | None, typer.Option("--config", "-c", help="Configuration; the baseline's own.", show_default=False)
-    ] = None,
+    config: Annotated[str | None, option("Configuration; the baseline's own.", "--config", "-c")] = None,
     fresh: Annotated[int, typer.Option(help="Fresh samples of the stream; 0 for none.")] = 100_000,
-    figure: Annotated[
-        Path | None,
-        typer.Option("--figure", help="Write the confusion matrices to this PNG or SVG.", show_default=False),
-    ] = None,
+    figure: Annotated[Path | None, option("Write the confusion matrices to this PNG or SVG.", "--figure")] = None,
 ) -> None:
     """Accuracy with its 95 % interval, recall and precision, on the paper's test split and on fresh samples."""
     from mnist1d_hf.models.catalog import folder_of
@@ -105,7 +90,7 @@ def evaluate(
     if figure is not None:
         titles = {name: item.confusion for name, item in found.items()}
         path = plots.save(plots.plot_confusion(titles, names), figure)
-        console.print(str(path), soft_wrap=True, highlight=False)
+        console.print(str(path))
 
 
 def _load(folder: Path) -> Any:
@@ -138,11 +123,10 @@ def demo_baselines() -> None:
     from mnist1d_hf.training.data import load_arrays
 
     logging.disable_progress_bar()
-    recorded = {row[0]: row for row in tables.baseline_rows()}
-    shown = ("test accuracy, %", "best reading", "literature")
+    recorded = tables.baseline_rows()
     rows: list[tuple[str, ...]] = []
     with progress("baselines", len(recorded)) as advance:
-        for entry in list_pretrained():
+        for entry, row in zip(list_pretrained(), recorded, strict=True):
             arrays = load_arrays(entry.data)
             found = evaluation.evaluate(load_pretrained(entry.name), arrays.x_test, arrays.label_test).accuracy
             if abs(found - entry.released_accuracy) > 1e-6:
@@ -150,13 +134,8 @@ def demo_baselines() -> None:
                     f"{entry.name}: expected accuracy {entry.released_accuracy} on the test split, found {found}; "
                     f"this machine's arithmetic rounds differently, or the package is damaged"
                 )
-            rows.append(
-                (
-                    entry.name,
-                    f"{100 * found:.1f}",
-                    *(recorded[entry.name][tables.COLUMNS.index(name)] for name in shown),
-                )
-            )
+            literature = row["test accuracy, %"], row["best reading"], row["literature"]
+            rows.append((entry.name, f"{100 * found:.1f}", *literature))
             advance(1)
     columns = ("baseline", "released, %", "all seeds, %", "best reading, %", "literature, %")
     print_table("Trained baselines on their test splits", columns, rows, right=range(1, 5))
