@@ -25,10 +25,7 @@ def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> 
     Args:
         run: with all its seeds.
         arrays: the data that it was trained on.
-        folder: of the baseline; files of these names are replaced.
-
-    Returns:
-        The folder.
+        folder: of the baseline, which is returned; files of these names are replaced.
 
     Raises:
         OutputError: it cannot be written.

@@ -19,8 +19,7 @@ from torch.nn import functional
 from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.training.batches import Batches, Rows
 from mnist1d_hf.training.losses import cross_entropy
-from mnist1d_hf.training.stacked import set_generators
-from mnist1d_hf.training.unstacked import side_by_side
+from mnist1d_hf.training.stacked import set_generators, side_by_side
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -195,12 +194,7 @@ class Ensemble:
         return Scores(loss.cpu().numpy(), accuracy.cpu().numpy())
 
     def shared(self, values: Any, axes: int) -> Tensor:
-        """Values as a tensor with an axis of members in front; without one, all members share the same values.
-
-        Args:
-            values: array or tensor with `axes` axes, or one more.
-            axes: of the values of one member.
-        """
+        """Values as a tensor with an axis of members in front; all members share values that have only `axes` axes."""
         tensor = torch.as_tensor(values, device=self.device)
         return tensor.expand(self.members, *tensor.shape) if tensor.dim() == axes else tensor
 

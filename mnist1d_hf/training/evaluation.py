@@ -53,8 +53,7 @@ def evaluate(model: nn.Module, x: NDArray[Any], label: NDArray[Any], batch_size:
 
     Args:
         model: from signals (batch, length) to an output with `logits` (batch, classes); its training mode is put back.
-        x: float (n, length).
-        label: int (n,).
+        x, label: float (n, length) and int (n,).
         batch_size: samples at a time.
 
     Raises:

@@ -24,8 +24,7 @@ class Recipe:
         precision: "float32", or "bfloat16" for the matrix products of training (weights and evaluation stay float32):
             up to three times as fast on processors that support it, and slow on others.
         holdout: fraction of the training split that is held out, drawn by each seed; 0 for none.
-        select: "final" for the last step; "best" for the step with the best accuracy on the held-out part, the
-            first of several.
+        select: "final" for the last step; "best" for the first step with the best accuracy on the held-out part.
         eval_every: steps between evaluations.
         synthetic: fraction of each batch that is made from the parts of the member's own training signals
             (`training.synthesis`); 0 for none.

@@ -47,7 +47,6 @@ RECIPES: dict[str, Recipe] = {
             name="mlp-review",
             network={"architecture": "mlp", "widths": (512, 512), "activation": "prelu", "dropout": 0.5},
             steps=4000,
-            learning_rate=1e-2,
             optimizer="adamw",
             weight_decay=0.02,
             schedule="cosine",

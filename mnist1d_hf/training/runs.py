@@ -58,9 +58,6 @@ def train(
         device: "cpu", "cuda", ...; by default a GPU if there is one.
         progress: called with the number of member-steps just done.
 
-    Returns:
-        The results and weights of all seeds.
-
     Raises:
         InvalidValueError: a seed twice or out of range, or no seeds.
         OutputError: the folder belongs to another run, another process is at work in it, it cannot be written, or a

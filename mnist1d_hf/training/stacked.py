@@ -1,7 +1,8 @@
 """Many models of one architecture as one: every layer holds the parameters of all members along a first axis.
 
 `stack` copies one model and replaces its layers by stacked ones. The code between the layers is the model's own. It
-works on the last axes only, so tensors are (members, batch, ...) where a single model has (batch, ...).
+works on the last axes only, so tensors are (members, batch, ...) where a single model has (batch, ...). Models with
+layers that cannot be stacked are computed one after the other, by `Unstacked`.
 
 Convolutions are matrix products over all members at once. Their memory layout is (members, channels, length, batch):
 the product then runs along length and batch, the long axes, where matrix libraries are fast.
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
@@ -149,17 +151,17 @@ class StackedConv1d(Stacked):
             raise InvalidValueError(f"groups: expected convolutions without groups, found {first.groups}")
         if isinstance(first.padding, str) or first.padding_mode not in ("zeros", "circular"):
             raise InvalidValueError(f"padding: expected numbers of zeros or circular, found {first.padding_mode}")
-        self.kernel, self.stride = first.kernel_size[0], first.stride[0]
-        self.dilation, self.padding = first.dilation[0], first.padding[0]
-        self.circular = first.padding_mode == "circular"
+        self.kernel, self.stride, self.dilation = first.kernel_size[0], first.stride[0], first.dilation[0]
+        self.padding, self.circular = first.padding[0], first.padding_mode == "circular"
         self._scratch = _Scratch()
 
     def forward(self, x: Tensor) -> Tensor:
         inner = x.permute(0, 2, 3, 1)
-        if self.circular and self.padding:
+        if self.padding and self.circular:
             inner = torch.cat([inner[:, :, -self.padding :], inner, inner[:, :, : self.padding]], dim=2)
-        padding = 0 if self.circular else self.padding
-        geometry = (self.kernel, self.stride, self.dilation, padding)
+        elif self.padding:
+            inner = functional.pad(inner, (0, 0, self.padding, self.padding))
+        geometry = (self.kernel, self.stride, self.dilation)
         scratch = self._scratch if self.training and torch.is_grad_enabled() else _Scratch()
         return _Convolution.apply(inner, self.weight, self.bias, geometry, scratch).permute(0, 3, 1, 2)
 
@@ -182,22 +184,21 @@ class _Scratch:
 
 
 class _Convolution(torch.autograd.Function):
-    """A convolution as a matrix product: (members, channels, length, batch) in and out."""
+    """A convolution without padding as a matrix product: (members, channels, length, batch) in and out."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: tuple[int, ...], scratch: _Scratch
     ) -> Tensor:
-        kernel, stride, dilation, padding = geometry
+        kernel, stride, dilation = geometry
         members, channels, length, batch = x.shape
-        out = (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+        reach = length - dilation * (kernel - 1)  # points that can be the first of a window
+        out = (reach - 1) // stride + 1
         dtype = _product_dtype(x)
         columns = scratch.get("columns", (members, channels, kernel, out, batch), x, dtype)
-        taps = [_overlap(length, out, stride, dilation * tap - padding) for tap in range(kernel)]
-        for tap, (first, last, source) in enumerate(taps):
-            columns[:, :, tap, :first].zero_()
-            columns[:, :, tap, last:].zero_()
-            columns[:, :, tap, first:last] = x[:, :, source]
+        taps = [slice(dilation * tap, dilation * tap + reach, stride) for tap in range(kernel)]
+        for tap, source in enumerate(taps):
+            columns[:, :, tap] = x[:, :, source]
         flat = columns.view(members, channels * kernel, out * batch)
         matrix = weight.reshape(members, -1, channels * kernel).to(dtype)
         y = torch.bmm(matrix, flat) if bias is None else torch.baddbmm(bias[:, :, None].to(dtype), matrix, flat)
@@ -220,17 +221,9 @@ class _Convolution(torch.autograd.Function):
             torch.bmm(matrix, gradient, out=parts)
             parts = parts.view(members, channels, -1, out, batch)
             grad_x = gradient.new_zeros(ctx.shape)
-            for tap, (first, last, source) in enumerate(ctx.taps):
-                grad_x[:, :, source] += parts[:, :, tap, first:last]
+            for tap, source in enumerate(ctx.taps):
+                grad_x[:, :, source] += parts[:, :, tap]
         return grad_x, grad_weight, grad_bias, None, None
-
-
-def _overlap(length: int, out: int, stride: int, shift: int) -> tuple[int, int, slice]:
-    """The outputs `first` to `last` whose tap lies on the signal, and the points of the signal that they read."""
-    first = min(out, max(0, -(shift // stride)))
-    last = max(first, min(out, (length - 1 - shift) // stride + 1))
-    start = first * stride + shift
-    return first, last, slice(start, start + stride * (last - first - 1) + 1 if last > first else start, stride)
 
 
 class StackedGRU(Stacked):
@@ -353,3 +346,48 @@ def set_generators(stacked: nn.Module, generators: list[torch.Generator]) -> Non
     for module in stacked.modules():
         if isinstance(getattr(module, "generators", None), list):
             module.generators = generators
+
+
+class Unstacked(nn.Module):
+    """Any networks of one architecture: (members, batch, ...) in and out, one member after the other.
+
+    Parameters and buffers have the names of the single network and an axis of members in front, as in `stack`.
+    Random numbers, for example those of dropout, depend on the member's own generator only.
+
+    Args:
+        networks: of the same architecture; they are not changed.
+
+    >>> both = Unstacked([nn.Sequential(nn.Bilinear(2, 2, 3)) for _ in range(2)])
+    >>> both.state_dict()["0.weight"].shape
+    torch.Size([2, 3, 2, 2])
+    """
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.generators: list[torch.Generator] = []
+        self._single = (copy.deepcopy(networks[0]),)  # in a tuple, so that its parameters are not registered here
+        for name, child in copy.deepcopy(networks[0]).named_children():
+            self.add_module(name, child)
+        for name, _ in networks[0].named_modules():
+            stack_values(self.get_submodule(name), [network.get_submodule(name) for network in networks])
+
+    def forward(self, x: Tensor) -> Tensor:
+        single = self._single[0].train(self.training)
+        # Views of the buffers: updates reach them.
+        values = {name: stacked.unbind() for name, stacked in (*self.named_parameters(), *self.named_buffers())}
+        outputs = []
+        for member, signals in enumerate(x.unbind()):
+            state = {name: own[member] for name, own in values.items()}
+            with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+                if self.training and self.generators:
+                    torch.manual_seed(int(torch.randint(2**62, (), generator=self.generators[member])))
+                outputs.append(functional_call(single, state, (signals,)))
+        return torch.stack(outputs)
+
+
+def side_by_side(networks: Sequence[nn.Module]) -> nn.Module:
+    """Networks of one architecture as one, (members, batch, ...) in and out: stacked where their layers allow it."""
+    try:
+        return stack(networks)
+    except (InvalidTypeError, InvalidValueError):
+        return Unstacked(networks)

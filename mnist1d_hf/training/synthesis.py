@@ -59,17 +59,11 @@ class Parts:
     outer: Tensor
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw new signals.
+        """Draw new signals: float32 (count, length), and their labels int64 (count,).
 
         Class, position, factor and ramp are each taken from another signal. The position is place and stretch
         together, since they depend on one another; the place is moved by up to half a point.
-
-        Args:
-            count: how many.
-            generator: of random numbers, on the CPU.
-
-        Returns:
-            Signals float32 (count, length) and labels int64 (count,).
+        `generator` is one of the CPU.
         """
         length = len(self.outer)
         rows = torch.randint(len(self.label), (4, count), generator=generator)
@@ -149,9 +143,8 @@ class _Candidates:
 
     def __init__(self, length: int, places: int, stretches: int) -> None:
         shortest, longest = (_PADDED / (_CONFIG.template_len + padding) for padding in reversed(_CONFIG.padding))
-        tried = torch.linspace(
-            0.96 * shortest, 1.024 * longest, stretches
-        )  # what the padding allows, and a little more
+        # What the padding allows, and a little more.
+        tried = torch.linspace(0.96 * shortest, 1.024 * longest, stretches)
         grids = torch.meshgrid(torch.arange(0, length, 1 / places), tried, indexing="ij")
         self.center, self.stretch = (grid.flatten() for grid in grids)
         self.design, inside = _design(self.center, self.stretch, length)
