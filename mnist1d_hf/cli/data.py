@@ -126,7 +126,9 @@ def verify(
         raise _UsageError("--rebuild goes with the folder of a build")
     for target in targets or _exact_configurations():
         if target not in CONFIGURATIONS and ("://" in target or Path(target).exists()):
-            _verify_build(target, rebuild)
+            for name in rebuild_damaged(target) if rebuild else ():
+                console.print(f"{target}: {name} made again")
+            console.print(f"{target}: {verify_folder(target)} files as they were built")
             continue
         chosen = find_configuration(target)
         if rebuild or chosen.endless:
@@ -143,13 +145,6 @@ def verify(
 
 def _exact_configurations() -> list[str]:
     return [name for name, item in CONFIGURATIONS.items() if not item.endless]
-
-
-def _verify_build(target: str, rebuild: bool) -> None:
-    if rebuild:
-        for name in rebuild_damaged(target):
-            console.print(f"{target}: {name} made again")
-    console.print(f"{target}: {verify_folder(target)} files as they were built")
 
 
 def _require_expected(name: str, measured: Checksums) -> None:

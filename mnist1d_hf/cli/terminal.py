@@ -108,4 +108,4 @@ def print_table(
         # Encoded here already, so that columns stay aligned where a character takes the place of two.
         table.add_row(*(cell.encode(console.encoding, "mnist1d_ascii").decode(console.encoding) for cell in row))
     narrow = not console.is_terminal and console.width < width
-    (Console(width=width, highlight=False) if narrow else console).print(table, soft_wrap=False)
+    (Console(width=width, markup=False) if narrow else console).print(table, soft_wrap=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,9 +35,8 @@ def train(
     folder = baseline.write_baseline(run, arrays, output)
     summary = summarize([member.test for member in run.members])
     spread = f" ± {100 * summary.std:.2f}" if summary.n > 1 else ""
-    seconds = time.perf_counter() - started
     found = f"{100 * summary.mean:.2f}{spread} % on the test split over {summary.n} seeds"
-    console.print(f"{folder}: {found} in {seconds:.1f} s")
+    console.print(f"{folder}: {found} in {time.perf_counter() - started:.1f} s")
     diverged = ", ".join(str(member.seed) for member in run.members if member.diverged)
     if diverged:
         console.print(f"diverged: seeds {diverged}; the mean includes them")
@@ -89,8 +89,7 @@ def evaluate(
     _print_evaluations(model, found, names)
     if figure is not None:
         titles = {name: item.confusion for name, item in found.items()}
-        path = plots.save(plots.plot_confusion(titles, names), figure)
-        console.print(str(path))
+        console.print(str(plots.save(plots.plot_confusion(titles, names), figure)))
 
 
 def _load(folder: Path) -> Any:
@@ -106,8 +105,7 @@ def _load(folder: Path) -> Any:
     try:
         return Mnist1dForSequenceClassification.from_pretrained(folder)
     except (ValueError, TypeError, OSError, StrictDataclassError) as error:
-        reason = " ".join(str(error).split())
-        raise OutputError(f"{folder}: no model of this package can be read: {reason}") from error
+        raise OutputError(f"{folder}: no model of this package can be read: {error}") from error
 
 
 def demo_baselines() -> None:
@@ -157,8 +155,6 @@ def _print_evaluations(model: str, found: Mapping[str, Any], names: list[str]) -
 
 def _trained_on(folder: Path) -> str:
     """The configuration that a model was trained on, from its results.json; "default" without one."""
-    import json
-
     from mnist1d_hf.models.catalog import RESULTS
 
     try:

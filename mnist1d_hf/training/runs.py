@@ -111,7 +111,7 @@ def _train_group(
     population = Population(recipe, group, arrays, device)
     checkpoint = _key(group) + _CHECKPOINT
     if folder.has(checkpoint):
-        population.load_state(torch.load(io.BytesIO(folder.get(checkpoint)), map_location="cpu"))
+        population.load_state(torch.load(io.BytesIO(folder.get(checkpoint)), map_location="cpu", weights_only=True))
         report(population.step * len(group))
     saved = time.monotonic()
     while population.step < recipe.steps:
