@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,18 +74,20 @@ def test_unknown_names_are_refused():
         load_pretrained(3)
 
 
+class Copies(nn.Module):
+    """Sure that the class is the first number of the signal."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(20.0))
+
+    def forward(self, x):
+        return SimpleNamespace(logits=self.scale * nn.functional.one_hot(x[:, 0].long(), 3))
+
+
 def test_evaluation_counts():
-    class Model(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(()))
-
-        def forward(self, x):
-            logits = 20 * nn.functional.one_hot(x[:, 0].long(), 3).float() * self.scale
-            return type("Output", (), {"logits": logits})()
-
     x = np.array([[0.0], [1.0], [1.0], [2.0]], dtype=np.float32)
-    model = Model().train()
+    model = Copies().train()
     found = evaluation.evaluate(model, x, np.array([0, 1, 2, 2]), batch_size=3)
     assert found.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
     assert found.accuracy == 0.75

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mnist1d_hf.training.stacked import set_generators, stack
+from mnist1d_hf.training.stacked import Unstacked, set_generators, side_by_side, stack
 
 MEMBERS, BATCH = 3, 5
 
@@ -119,3 +119,22 @@ def test_dropout_of_a_member_does_not_depend_on_the_others():
 def test_what_cannot_be_stacked_is_refused(layer, kind, message):
     with pytest.raises(kind, match=message):
         stack([nn.Sequential(layer)])
+
+
+def test_members_draw_from_their_own_generators():
+    network = Unstacked([nn.Dropout(0.5)] * 3)
+    set_generators(network, [torch.Generator().manual_seed(seed) for seed in (1, 1, 2)])
+    first, same, other = network(torch.ones(3, 100))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+    assert torch.equal(network.eval()(torch.ones(3, 2)), torch.ones(3, 2))
+
+
+def test_running_statistics_are_those_of_the_members():
+    singles = [nn.Sequential(nn.LayerNorm(2), nn.BatchNorm1d(2)) for _ in range(2)]
+    both, x = side_by_side(singles), torch.randn(2, 9, 2, generator=torch.Generator().manual_seed(0))
+    assert isinstance(both, Unstacked)
+    both(x)
+    for number, single in enumerate(singles):
+        single(x[number])
+        assert all(torch.equal(both.state_dict()[name][number], values) for name, values in single.state_dict().items())
