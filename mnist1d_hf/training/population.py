@@ -74,7 +74,8 @@ class Population:
         kept: rows that each member is trained on, int64 (members, count).
         held_out: the other rows, int64 (members, rows - count).
         history: of each evaluation the step, and the accuracy of each member.
-        best: the best accuracy of each member on it so far, float64 (members,); best_step and best_state belong to it.
+        best: accuracy of each member on the held-out part at its best_step so far, float64 (members,); best_state are
+            the weights of that step.
 
     Raises:
         InvalidValueError: signals of another number of seeds.
