@@ -16,7 +16,6 @@ import pytest
 from huggingface_hub import constants
 
 from mnist1d_hf import cli
-from mnist1d_hf.cli import terminal
 from mnist1d_hf.errors import UserError
 from mnist1d_hf.export.folder import verify_folder
 from mnist1d_hf.publishing import push, staging
