@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +14,7 @@ from mnist1d_hf.cli.terminal import console, messages, print_table
 from mnist1d_hf.errors import InvalidValueError, UserError
 
 if TYPE_CHECKING:
-    from mnist1d_hf.publishing.plan import Plan
-    from mnist1d_hf.publishing.push import Options, Published
+    from mnist1d_hf.publishing.push import Plan, Published
     from mnist1d_hf.publishing.repositories import Repository
 
 DATASET_EXAMPLES = (
@@ -43,6 +41,7 @@ Tag = Annotated[
 NoTag = Annotated[bool, typer.Option("--no-tag", help="No tag.")]
 Collection = Annotated[str | None, typer.Option(help="Title of a collection to add to.", show_default=False)]
 Message = Annotated[str | None, typer.Option("--message", "-m", help="Of the commit.", show_default=False)]
+MESSAGE = f"mnist1d_hf {mnist1d_hf.__version__}"
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -67,8 +66,9 @@ def publish_dataset(
     """Publish every configuration of the dataset as Parquet with a card."""
     from mnist1d_hf.publishing.repositories import NOBODY, dataset_repository
 
-    options = _options(private, create_pr, revision, tag, no_tag, collection, message)
-    return _run([dataset_repository(repo_id or f"{NOBODY}/mnist1d")], options, dry_run, output)
+    options = {"private": private, "create_pr": create_pr, "collection": collection, "message": message or MESSAGE}
+    repositories = [dataset_repository(repo_id or f"{NOBODY}/mnist1d")]
+    return _run(repositories, dry_run, output, revision, tag, no_tag, options)
 
 
 @app.command("models", epilog=MODELS_EXAMPLES)
@@ -91,101 +91,88 @@ def publish_models(
     """Publish baselines, each as NAMESPACE/mnist1d-NAME with weights, code and a card."""
     from mnist1d_hf.publishing.repositories import NOBODY, model_repositories
 
-    options = _options(private, create_pr, revision, tag, no_tag, collection, message)
-    return _run(model_repositories(namespace or NOBODY, names or [], dataset_id), options, dry_run, output)
+    options = {"private": private, "create_pr": create_pr, "collection": collection, "message": message or MESSAGE}
+    repositories = model_repositories(namespace or NOBODY, names or [], dataset_id)
+    return _run(repositories, dry_run, output, revision, tag, no_tag, options)
 
 
-def _options(
-    private: bool,
-    create_pr: bool,
+def _run(
+    repositories: Sequence[Repository],
+    dry_run: bool,
+    output: Path | None,
     revision: str,
     tag: str | None,
     no_tag: bool,
-    collection: str | None,
-    message: str | None,
-) -> Options:
-    from mnist1d_hf.publishing.push import MAIN, Options
-
-    if tag is not None and no_tag:
-        raise InvalidValueError("tag: expected --tag or --no-tag, found both")
-    if tag is None and not no_tag and not create_pr and revision == MAIN:
-        tag = mnist1d_hf.__version__
-    return Options(private, create_pr, revision, tag, collection, message or f"mnist1d_hf {mnist1d_hf.__version__}")
-
-
-def _run(repositories: Sequence[Repository], options: Options, dry_run: bool, output: Path | None) -> int:
+    options: dict[str, Any],
+) -> int:
     """Stage and check all repositories, then publish those that are good. One that fails does not stop the others.
 
     Returns:
         The exit code: 2 if any failed.
     """
     from mnist1d_hf.publishing import push, staging
-    from mnist1d_hf.publishing.retry import find_token
+    from mnist1d_hf.publishing.hub import find_token
 
+    if tag is not None and no_tag:
+        raise InvalidValueError("tag: expected --tag or --no-tag, found both")
+    if tag is None and not no_tag and not options["create_pr"] and revision == push.MAIN:
+        tag = mnist1d_hf.__version__
+    chosen = push.Options(revision=revision, tag=tag, **options)
     _quiet()
     has_token = find_token() is not None
     if has_token and not dry_run and not repositories[0].has_place:
         raise InvalidValueError("where to: expected --repo-id (of models: --namespace), found none; or try --dry-run")
-    outcomes = _Outcomes(repositories)
-    folders: dict[Repository, Path] = {}
-    with contextlib.ExitStack() as stack:
-        root = output or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mnist1d-hf-")))
+    with tempfile.TemporaryDirectory(prefix="mnist1d-hf-") as temporary:
+        root = (output or Path(temporary)).expanduser().absolute()
 
         def stage(repository: Repository) -> str:
-            target = root / repository.name
-            folders[repository] = staging.stage(repository, target, lambda step: _say(f"{repository.repo_id}: {step}"))
+            folder = root / repository.name
+            staging.stage(repository, folder, lambda step: _say(f"{repository.repo_id}: {step}"))
             _say(f"{repository.repo_id}: checks")
-            staging.check(repository, folders[repository])
+            staging.check(repository, folder)
             return "staged"
 
         def show(repository: Repository) -> str:
-            found, unknown = push.plan(repository, folders[repository], options, _say)
-            _print_plan(repository, found, unknown)
+            _print_plan(repository, push.plan(repository, root / repository.name, chosen, _say))
             return "not published"
 
         def publish(repository: Repository) -> str:
-            done = push.publish(repository, folders[repository], options, staging.check, _say)
-            _print_published(done, options)
+            done = push.publish(repository, root / repository.name, chosen, staging.check, _say)
+            _print_published(done, revision)
             return "published" if done.changed else "unchanged"
 
-        outcomes.each(stage)
-        outcomes.each(publish if has_token and not dry_run else show)
-    if dry_run or not has_token:
+        publishes = has_token and not dry_run
+        outcomes = _each(repositories, [stage, publish if publishes else show])
+    if not publishes:
         why = "a dry run" if dry_run else "no token; run `hf auth login` or set HF_TOKEN to publish"
-        console.print(f"Nothing was published: {why}.", soft_wrap=True, highlight=False)
-    return outcomes.show()
+        _print(f"Nothing was published: {why}.")
+    if len(repositories) > 1:
+        rows: list[tuple[str, ...]] = [(name, *outcome) for name, outcome in outcomes.items()]
+        print_table("Summary", ("repository", "", "outcome"), rows)
+    return 2 if any(failed for failed, _ in outcomes.values()) else 0
 
 
-class _Outcomes:
-    """What became of each repository."""
+def _each(
+    repositories: Sequence[Repository], steps: Sequence[Callable[[Repository], str]]
+) -> dict[str, tuple[str, str]]:
+    """Do each step for all repositories that have not failed. What became of each: "FAILED" or "", and the outcome.
 
-    def __init__(self, repositories: Sequence[Repository]) -> None:
-        self._found = dict.fromkeys(repositories, "")
-        self._failed: set[Repository] = set()
-
-    def each(self, step: Callable[[Repository], str]) -> None:
-        """Do a step for all that have not failed. A failure is told at once; that of an only one ends the command."""
-        for repository in self._found:
-            if repository in self._failed:
+    A failure is told at once; that of an only repository ends the command.
+    """
+    outcomes = {repository.repo_id: ("", "") for repository in repositories}
+    for step in steps:
+        for repository in repositories:
+            name = repository.repo_id
+            if outcomes[name][0]:
                 continue
             try:
-                self._found[repository] = step(repository)
+                outcomes[name] = ("", step(repository))
             except (UserError, OSError) as error:
-                if len(self._found) == 1:
+                if len(repositories) == 1:
                     raise
-                self._failed.add(repository)
-                self._found[repository] = " ".join(str(error).split())
-                _say(f"{repository.repo_id}: FAILED: {self._found[repository]}")
-
-    def show(self) -> int:
-        """A table where there are several; the exit code."""
-        if len(self._found) > 1:
-            rows: list[tuple[str, ...]] = [
-                (repository.repo_id, "FAILED" if repository in self._failed else "", outcome)
-                for repository, outcome in self._found.items()
-            ]
-            print_table("Summary", ("repository", "", "outcome"), rows)
-        return 2 if self._failed else 0
+                outcomes[name] = ("FAILED", " ".join(str(error).split()))
+                _say(f"{name}: FAILED: {outcomes[name][1]}")
+    return outcomes
 
 
 def _quiet() -> None:
@@ -203,33 +190,23 @@ def _say(line: str) -> None:
     messages.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _print_plan(repository: Repository, plan: Plan, unknown: str | None) -> None:
+def _print(line: str) -> None:
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _print_plan(repository: Repository, plan: Plan) -> None:
     rows: list[tuple[str, ...]] = [
-        (change.kind, change.path, _size(change.before), _size(change.size)) for change in plan.changes
+        (change.kind, change.path, *("" if size is None else f"{size:,}" for size in (change.before, change.size)))
+        for change in plan.changes
     ]
     title = f"{repository.repo_type} {repository.repo_id}"
     print_table(title, ("", "file", "there, B", "here, B"), rows, right=(2, 3))
-    if unknown:
-        compared = f"what is there is unknown, so that every file is listed as new ({unknown})"
-    elif plan.parent:
-        compared = f"compared with commit {plan.parent[:10]}"
-    else:
-        compared = "there is no such repository yet, or it cannot be seen without its owner's token"
-    console.print(f"{plan}; {compared}", soft_wrap=True, highlight=False, markup=False)
+    _print(f"{plan}; {plan.compared}")
 
 
-def _size(size: int | None) -> str:
-    return "" if size is None else f"{size:,}"
-
-
-def _print_published(done: Published, options: Options) -> None:
+def _print_published(done: Published, revision: str) -> None:
     what = "published" if done.changed else "unchanged"
     tag = f", tag {done.tag}" if done.tag else ""
     collection = f", collection {done.collection}" if done.collection else ""
-    where = "" if options.revision == "main" else f", branch {options.revision}"
-    console.print(
-        f"{done.url}: {what}, commit {done.sha[:10]}{where}{tag}{collection}; read back and found right",
-        soft_wrap=True,
-        highlight=False,
-        markup=False,
-    )
+    where = "" if revision == "main" else f", branch {revision}"
+    _print(f"{done.url}: {what}, commit {done.sha[:10]}{where}{tag}{collection}; read back and found right")

@@ -1,9 +1,9 @@
-"""Measured facts in, the text of a card out. The sentences and tables stand in `templates/`."""
+"""The text of the cards: measured numbers in, Markdown out. The sentences and tables stand in `templates/`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import datasets
@@ -27,36 +27,26 @@ from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.configurations import find_configuration
 from mnist1d_hf.data.schema import CITATION, HOMEPAGE, LICENSE, VERSION, dataset_info
 from mnist1d_hf.errors import InvalidValueError
-from mnist1d_hf.publishing.facts import DatasetFacts, ModelFacts
 from mnist1d_hf.publishing.repositories import (
     CARD,
     OLDEST_TRANSFORMERS,
     STREAM_SAMPLES,
     STREAM_SEED,
+    Repository,
     evaluated_on,
     model_repo,
     published_config,
 )
 from mnist1d_hf.training.statistics import wilson_interval
 
+# Configuration -> split -> what was measured of its file: see `mnist1d_hf.publishing.staging.measure_split`.
+Splits = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
 TAGS = ["mnist1d", "mnist-1d", "synthetic", "signals", "1d", "toy-dataset", "education", "arxiv:2011.14439"]
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M")
 _TASK = "signal-classification"
 # Keys that are ours even where a card does not have them: what they say on the Hub is never kept.
 _OURS = ("configs", "dataset_info", "model-index", "citation")
-
-
-# The text of a card
-
-
-def dataset_card(facts: DatasetFacts) -> str:
-    """README.md of the dataset's repository."""
-    return _card(dataset_metadata(facts), "dataset.md", _dataset_values(facts))
-
-
-def model_card(facts: ModelFacts) -> str:
-    """README.md of a baseline's repository."""
-    return _card(model_metadata(facts), "model.md", _model_values(facts))
 
 
 def _card(metadata: CardData, template: str, values: dict[str, Any]) -> str:
@@ -75,10 +65,9 @@ def _card(metadata: CardData, template: str, values: dict[str, Any]) -> str:
         "interval": interval,
         "wilson": wilson,
         "spread": spread,
-        "size": size,
-        "words": words,
-        "seeds": lambda number: f"{number} seed{'' if number == 1 else 's'}",
         "plain": _plain,
+        "words": lambda items: " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:]))),
+        "seeds": lambda number: f"{number} seed{'' if number == 1 else 's'}",
     }
     body = environment.get_template(template).render(homepage=HOMEPAGE, citation=CITATION, **values)
     return f"---\n{metadata.to_yaml()}\n---\n\n{body}"
@@ -118,9 +107,66 @@ def merge_card(ours: str, theirs: str | None) -> str:
 # The dataset
 
 
-def dataset_metadata(facts: DatasetFacts) -> DatasetCardData:
+def dataset_card(
+    repo_id: str,
+    splits: Splits,
+    variance: list[float],
+    repeated: tuple[int, list[int]],
+    baselines: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """README.md of the dataset's repository.
+
+    Args:
+        repo_id: "NAMESPACE/NAME".
+        splits: what was measured, of every configuration, in the order of the card.
+        variance: fraction of the variance that each principal component of the training signals holds.
+        repeated: test samples of `default` whose draws `large-40k` has in its training split: how many, which classes.
+        baselines: the recorded results of each baseline, by name.
+    """
+
+    def split_of(found: Mapping[str, Any]) -> str:
+        return evaluated_on(str(found["data"]["configuration"]))
+
+    def mean(found: Mapping[str, Any]) -> float:
+        return float(found["test_accuracy"]["mean"])
+
+    protocol = {name: found for name, found in baselines.items() if _follows_paper(found)}
+    paper = sorted((found for found in protocol.values() if found["data"]["configuration"] == "default"), key=mean)
+    counts = [str(found["test_accuracy"]["n"]) for found in paper]
+    ordered = sorted(baselines.items(), key=lambda item: (split_of(item[1]), mean(item[1])))
+    values = {
+        "repo_id": repo_id,
+        "splits": splits,
+        "variance": variance,
+        "repeated": repeated,
+        "version": str(VERSION),
+        "length": GeneratorConfig().final_seq_length,
+        "generator_seed": GeneratorConfig().seed,
+        "stream_samples": STREAM_SAMPLES,
+        "stream_seed": STREAM_SEED,
+        "about": {name: describe.configuration_row(name)[-2:] for name in splits},
+        "arguments": describe.markdown_table(describe.ARGUMENT_COLUMNS, describe.argument_rows("default")),
+        "components": next(n for n in range(1, 41) if sum(variance[:n]) >= 0.95),
+        "baselines": [
+            (name, model_repo(repo_id, name), found, splits[split_of(found)]["test"]["rows"]) for name, found in ordered
+        ],
+        "papers": [f"`{name}`" for name in protocol],
+        "paper": [(network_words(found["recipe"]["network"])[0], found["test_accuracy"]) for found in paper],
+        "paper_seeds": counts if len(set(counts)) > 1 else counts[:1],
+        "reference": paper[-1],
+        "best": max(mean(found) for found in baselines.values() if split_of(found) == "default"),
+    }
+    return _card(dataset_metadata(splits), "dataset.md", values)
+
+
+def _follows_paper(found: Mapping[str, Any]) -> bool:
+    """Whether it trained on the whole split and the weights are those of the last step, with the test split watched."""
+    return found["best_reading"] is not None and not found["recipe"]["holdout"] and found["recipe"]["select"] == "final"
+
+
+def dataset_metadata(splits: Splits) -> DatasetCardData:
     """The YAML at the top of the dataset's card."""
-    rows = sum(item.rows for item in facts.splits)
+    rows = sum(item["rows"] for found in splits.values() for item in found.values())
     data = DatasetCardData(
         annotations_creators=["machine-generated"],
         license=LICENSE.lower(),
@@ -131,83 +177,103 @@ def dataset_metadata(facts: DatasetFacts) -> DatasetCardData:
         tags=TAGS,
         citation=CITATION,
     )
-    infos = {name: _info(facts, name) for name in facts.configurations}
-    datasets.info.DatasetInfosDict(infos).to_dataset_card_data(data)
-    for info in data["dataset_info"]:
+    infos = datasets.info.DatasetInfosDict()
+    for name, found in splits.items():
+        infos[name] = info = dataset_info(published_config(name))
+        info.splits = datasets.SplitDict(dataset_name=info.dataset_name)
+        for split, item in found.items():
+            info.splits.add(datasets.SplitInfo(split, num_bytes=item["num_bytes"], num_examples=item["rows"]))
+        info.dataset_size = sum(item["num_bytes"] for item in found.values())
+        info.download_size = sum(item["size"] for item in found.values())
+    infos.to_dataset_card_data(data)
+    for stated in data["dataset_info"]:
         # `sequence` for `list`: the same to datasets 5, and datasets 3 loses the length of a `list`.
-        info["features"] = [
+        stated["features"] = [
             {"sequence" if key == "list" else key: value for key, value in feature.items()}
-            for feature in info["features"]
+            for feature in stated["features"]
         ]
     files = {
-        name: {"data_files": [{"split": split, "path": item.path} for split, item in facts.of(name).items()]}
-        for name in facts.configurations
+        name: {"data_files": [{"split": split, "path": item["path"]} for split, item in found.items()]}
+        for name, found in splits.items()
     }
     MetadataConfigs(files).to_dataset_card_data(data)
     return data
 
 
-def _info(facts: DatasetFacts, name: str) -> datasets.DatasetInfo:
-    info = dataset_info(published_config(name))
-    found = facts.of(name)
-    info.splits = datasets.SplitDict(dataset_name=info.dataset_name)
-    for split, item in found.items():
-        info.splits.add(datasets.SplitInfo(split, num_bytes=item.num_bytes, num_examples=item.rows))
-    info.dataset_size = sum(item.num_bytes for item in found.values())
-    info.download_size = sum(item.size for item in found.values())
-    return info
+# A baseline. `config` and `results` are what config.json and results.json hold. `test` and `fresh` are the confusions
+# of the published weights, int64 (classes, classes) with true classes as rows: on the test split, and on samples of the
+# stream that no training has seen; None where there can be none.
 
 
-def _dataset_values(facts: DatasetFacts) -> dict[str, Any]:
-    """What the template asks for."""
-
-    def split_of(found: Mapping[str, Any]) -> str:
-        return evaluated_on(str(found["data"]["configuration"]))
-
-    def mean(found: Mapping[str, Any]) -> float:
-        return float(found["test_accuracy"]["mean"])
-
-    protocol = {name: found for name, found in facts.baselines.items() if _follows_paper(found)}
-    paper = sorted((found for found in protocol.values() if found["data"]["configuration"] == "default"), key=mean)
-    counts = [str(found["test_accuracy"]["n"]) for found in paper]
-    ordered = sorted(facts.baselines.items(), key=lambda item: (split_of(item[1]), mean(item[1])))
-    return {
-        "facts": facts,
-        "default": facts.of("default"),
-        "large": facts.of("large-40k"),
-        "version": str(VERSION),
-        "length": GeneratorConfig().final_seq_length,
-        "generator_seed": GeneratorConfig().seed,
-        "stream_samples": STREAM_SAMPLES,
-        "stream_seed": STREAM_SEED,
-        "about": {name: _about(name) for name in facts.configurations},
-        "arguments": describe.markdown_table(describe.ARGUMENT_COLUMNS, describe.argument_rows("default")),
-        "components": next(n for n in range(1, 41) if sum(facts.variance[:n]) >= 0.95),
-        "baselines": [
-            (name, model_repo(facts.repo_id, name), found, facts.of(split_of(found))["test"].rows)
-            for name, found in ordered
-        ],
-        "papers": [f"`{name}`" for name in protocol],
-        "paper": [(network_words(found["recipe"]["network"])[0], found["test_accuracy"]) for found in paper],
-        "paper_seeds": counts if len(set(counts)) > 1 else counts[:1],
-        "reference": paper[-1],
-        "best": max(mean(found) for found in facts.baselines.values() if split_of(found) == "default"),
+def model_card(
+    repository: Repository,
+    config: Mapping[str, Any],
+    results: Mapping[str, Any],
+    test: NDArray[Any],
+    fresh: NDArray[Any] | None = None,
+) -> str:
+    """README.md of a baseline's repository."""
+    kind, shape = network_words(config)
+    seeds = [member["fresh"] for member in results["members"] if member.get("fresh") is not None]
+    columns = [_per_class(confusion) for confusion in (test, fresh) if confusion is not None]
+    names = [config["id2label"][str(number)] for number in range(len(test))]
+    values = {
+        "repository": repository,
+        "config": config,
+        "found": results,
+        "recipe": results["recipe"],
+        "kind": kind,
+        "shape": shape,
+        "tested_on": evaluated_on(results["data"]["configuration"]),
+        "accuracy": accuracy(test),
+        "test_rows": int(test.sum()),
+        "fresh_accuracy": None if fresh is None else accuracy(fresh),
+        "fresh_rows": None if fresh is None else int(fresh.sum()),
+        "fresh_seeds": len(seeds),
+        "fresh_summary": {"mean": np.mean(seeds), "std": np.std(seeds, ddof=1)} if len(seeds) > 1 else None,
+        "shuffled": find_configuration(results["data"]["configuration"]).generator.shuffle_seq,
+        "per_class": [(name, sum(cells, ())) for name, *cells in zip(names, *columns, strict=True)],
+        "transformers": OLDEST_TRANSFORMERS,
     }
+    return _card(_model_metadata(repository, config, results, test), "model.md", values)
 
 
-def _follows_paper(found: Mapping[str, Any]) -> bool:
-    """Whether it trained on the whole split and the weights are those of the last step, with the test split watched."""
-    return found["best_reading"] is not None and not found["recipe"]["holdout"] and found["recipe"]["select"] == "final"
+def _model_metadata(
+    repository: Repository, config: Mapping[str, Any], results: Mapping[str, Any], test: NDArray[Any]
+) -> ModelCardData:
+    tested_on, summary = evaluated_on(results["data"]["configuration"]), results["test_accuracy"]
+    common: dict[str, Any] = {
+        "task_type": _TASK,
+        "task_name": "Classification of signals",
+        "dataset_type": repository.dataset_id,
+        "dataset_name": f"MNIST-1D ({tested_on})",
+        "dataset_config": tested_on,
+        "dataset_split": "test",
+        "metric_type": "accuracy",
+    }
+    mean = f"Mean accuracy over {summary['n']} seed{'' if summary['n'] == 1 else 's'}"
+    return ModelCardData(
+        datasets=[repository.dataset_id],
+        library_name="transformers",
+        license=LICENSE.lower(),
+        metrics=["accuracy"],
+        pipeline_tag="other",  # else the Hub takes the name of the class for a classifier of text
+        tags=["mnist1d", _TASK, config["architecture"], "baseline", "education", "arxiv:2011.14439"],
+        model_name=repository.name,
+        eval_results=[
+            EvalResult(**common, metric_name="Accuracy of this checkpoint", metric_value=accuracy(test)),
+            EvalResult(**common, metric_name=mean, metric_value=round(summary["mean"], 6)),
+        ],
+    )
 
 
-def _about(name: str) -> str:
-    *_, differing, description = describe.configuration_row(name)
-    if name == "stream":
-        return f"the first {STREAM_SAMPLES:,} samples of the endless stream, seed {STREAM_SEED}"
-    return description if differing == "–" else f"{description} (`{differing}`)"
-
-
-# A baseline
+def eval_results(repository: Repository, results: Mapping[str, Any], test: NDArray[Any]) -> str:
+    """The text of `.eval_results/*.yaml`: this checkpoint on the test split."""
+    total, value = int(test.sum()), accuracy(test)
+    notes = f"fraction of the {total:,} test samples; 95 % interval {wilson(value, total)} %"
+    task = evaluated_on(results["data"]["configuration"])
+    entry = EvalResultEntry(dataset_id=repository.dataset_id, task_id=task, value=value, notes=notes)
+    return str(yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True))
 
 
 def network_words(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
@@ -224,67 +290,9 @@ def network_words(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     return network.kind, network.shape(made)
 
 
-def model_metadata(facts: ModelFacts) -> ModelCardData:
-    """The YAML at the top of a baseline's card."""
-    summary = facts.results["test_accuracy"]
-    common: dict[str, Any] = {
-        "task_type": _TASK,
-        "task_name": "Classification of signals",
-        "dataset_type": facts.dataset_id,
-        "dataset_name": f"MNIST-1D ({facts.tested_on})",
-        "dataset_config": facts.tested_on,
-        "dataset_split": "test",
-        "metric_type": "accuracy",
-    }
-    mean = f"Mean accuracy over {summary['n']} seed{'' if summary['n'] == 1 else 's'}"
-    return ModelCardData(
-        datasets=[facts.dataset_id],
-        library_name="transformers",
-        license=LICENSE.lower(),
-        metrics=["accuracy"],
-        pipeline_tag="other",  # else the Hub takes the name of the class for a classifier of text
-        tags=["mnist1d", _TASK, facts.config["architecture"], "baseline", "education", "arxiv:2011.14439"],
-        model_name=facts.repo_id.partition("/")[2],
-        eval_results=[
-            EvalResult(**common, metric_name="Accuracy of this checkpoint", metric_value=facts.accuracy),
-            EvalResult(**common, metric_name=mean, metric_value=round(summary["mean"], 6)),
-        ],
-    )
-
-
-def eval_results(facts: ModelFacts) -> str:
-    """The text of `.eval_results/*.yaml`: this checkpoint on the test split."""
-    total = int(facts.test.sum())
-    notes = f"fraction of the {total:,} test samples; 95 % interval {wilson(facts.accuracy, total)} %"
-    entry = EvalResultEntry(dataset_id=facts.dataset_id, task_id=facts.tested_on, value=facts.accuracy, notes=notes)
-    return str(yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True))
-
-
-def _model_values(facts: ModelFacts) -> dict[str, Any]:
-    """What the template asks for."""
-    found = facts.results
-    kind, shape = network_words(facts.config)
-    fresh = [member["fresh"] for member in found["members"] if member.get("fresh") is not None]
-    columns = [_per_class(confusion) for confusion in (facts.test, facts.fresh) if confusion is not None]
-    names = [facts.config["id2label"][str(number)] for number in range(len(facts.test))]
-    return {
-        "facts": facts,
-        "found": found,
-        "recipe": found["recipe"],
-        "title": facts.repo_id.partition("/")[2],
-        "kind": kind,
-        "shape": shape,
-        "trained_on": found["data"]["configuration"],
-        "shuffled": find_configuration(found["data"]["configuration"]).generator.shuffle_seq,
-        "train_checksum": found["data"]["sha256"].get("train", {}).get("x"),
-        "test_rows": int(facts.test.sum()),
-        "fresh_rows": None if facts.fresh is None else int(facts.fresh.sum()),
-        "fresh_accuracy": None if facts.fresh is None else int(np.trace(facts.fresh)) / int(facts.fresh.sum()),
-        "fresh_seeds": len(fresh),
-        "fresh_summary": {"mean": np.mean(fresh), "std": np.std(fresh, ddof=1)} if len(fresh) > 1 else None,
-        "per_class": [(name, sum(cells, ())) for name, *cells in zip(names, *columns, strict=True)],
-        "transformers": OLDEST_TRANSFORMERS,
-    }
+def accuracy(confusion: NDArray[Any]) -> float:
+    """The fraction of correct predictions."""
+    return int(np.trace(confusion)) / int(confusion.sum())
 
 
 def _per_class(confusion: NDArray[Any]) -> list[tuple[str, str, str]]:
@@ -297,7 +305,7 @@ def _per_class(confusion: NDArray[Any]) -> list[tuple[str, str, str]]:
     return [(f"{t:,}", ratio(h, t), ratio(h, p)) for h, t, p in zip(hits, truth, predicted, strict=True)]
 
 
-# Numbers in words: the filters of the templates
+# Filters of the templates
 
 
 def percent(fraction: float, digits: int = 1) -> str:
@@ -318,13 +326,13 @@ def interval(edges: tuple[float, float], digits: int = 1) -> str:
     return "–" if any(map(math.isnan, edges)) else "–".join(percent(edge, digits) for edge in edges)
 
 
-def wilson(accuracy: float, total: int, digits: int = 1) -> str:
+def wilson(fraction: float, total: int, digits: int = 1) -> str:
     """The 95 % interval (Wilson) of an accuracy on `total` samples, in percent.
 
     >>> wilson(0.95, 1000)
     '93.5–96.2'
     """
-    return interval(wilson_interval(round(accuracy * total), total), digits)
+    return interval(wilson_interval(round(fraction * total), total), digits)
 
 
 def spread(summary: Mapping[str, Any]) -> str:
@@ -337,28 +345,8 @@ def spread(summary: Mapping[str, Any]) -> str:
     return percent(summary["mean"], 2) + std
 
 
-def size(number: int) -> str:
-    """Bytes in words.
-
-    >>> size(512), size(2_000), size(3_400_000)
-    ('512 B', '2.0 kB', '3.4 MB')
-    """
-    if number < 1000:
-        return f"{number} B"
-    return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
-
-
-def words(items: Sequence[str]) -> str:
-    """An enumeration.
-
-    >>> words(["one"]), words(["one", "two", "three"])
-    ('one', 'one, two and three')
-    """
-    return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
-
-
 def _plain(value: Any) -> str:
-    """A value of a configuration: yes and no, lists without brackets, short numbers."""
+    """A value of a recipe: yes and no, lists without brackets, short numbers."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

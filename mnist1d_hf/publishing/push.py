@@ -1,4 +1,4 @@
-"""A folder onto the Hub: one commit, read back, tag, collection. Nothing else in this package writes there.
+"""A folder onto the Hub: plan, one commit, read back, tag, collection. Nothing else in this package writes there.
 
 Every step can be repeated: a publish that was stopped anywhere is finished by the same command, and one that has
 nothing to change makes no commit. An occupied tag is found before anything is sent, and a tag or a collection only
@@ -8,9 +8,8 @@ ever names what was read back and compared.
 from __future__ import annotations
 
 import dataclasses
-import filecmp
 import glob
-import hashlib
+import os
 import re
 import shutil
 import tempfile
@@ -21,9 +20,11 @@ from typing import Any, NamedTuple
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
 from mnist1d_hf.errors import HubError, InvalidValueError
-from mnist1d_hf.publishing.plan import Change, Plan, Remote, Report
-from mnist1d_hf.publishing.repositories import Repository
-from mnist1d_hf.publishing.retry import RetryPolicy, find_token, is_stale, is_transient, is_unreachable
+from mnist1d_hf.export.folder import damaged_files, sums_text
+from mnist1d_hf.files import Store
+from mnist1d_hf.publishing.cards import merge_card
+from mnist1d_hf.publishing.hub import Hub, Report, RetryPolicy, UnreachableError, find_token
+from mnist1d_hf.publishing.repositories import CARD, SUMS, Repository
 
 MAIN = "main"
 _PULL = re.compile(r"refs/pr/\d+")
@@ -60,6 +61,42 @@ class Options:
             raise InvalidValueError(f"tag: a pull request gets none before it is merged, found {self.tag!r}")
 
 
+class Change(NamedTuple):
+    """One line of a plan: `size` is what it will be, `before` what it is; None where there is no such file."""
+
+    kind: str  # "add", "change", "delete"
+    path: str
+    size: int | None
+    before: int | None
+
+
+class Plan(NamedTuple):
+    """What a publish would do.
+
+    Attributes:
+        folder: the files that shall be there; the card has the keys that others added.
+        parent: the commit that was compared with; None where nothing was compared.
+        changes: additions, changes and deletions, sorted by path.
+        unchanged: how many files are there already.
+        foreign: how many files someone else added; they stay.
+        compared: with what the folder was compared, in words.
+    """
+
+    folder: Path
+    parent: str | None
+    changes: list[Change]
+    unchanged: int
+    foreign: int
+    compared: str
+
+    def __str__(self) -> str:
+        counts = [
+            f"{sum(change.kind == kind for change in self.changes)} to {kind}" for kind in ("add", "change", "delete")
+        ]
+        size = sum(change.size or 0 for change in self.changes)
+        return f"{', '.join(counts)} ({size:,} bytes to send), {self.unchanged} unchanged, {self.foreign} by others"
+
+
 class Published(NamedTuple):
     """What is on the Hub now.
 
@@ -68,7 +105,6 @@ class Published(NamedTuple):
         sha: the commit that holds everything and was read back.
         changed: whether a commit was made.
         tag: the tag that names these files.
-        pull_request: the address of the pull request.
         collection: the slug of the collection.
     """
 
@@ -76,33 +112,33 @@ class Published(NamedTuple):
     sha: str
     changed: bool
     tag: str | None = None
-    pull_request: str | None = None
     collection: str | None = None
 
 
-def plan(repository: Repository, folder: Path, options: Options, report: Report = print) -> tuple[Plan, str | None]:
-    """What publishing this folder would change; writes nothing and needs no token.
+def plan(repository: Repository, folder: Path, options: Options, report: Report = print) -> Plan:
+    """What publishing this folder would change; writes nothing and needs no token. Transient errors are not retried.
 
-    Returns:
-        The plan, and why it is not known what is on the Hub, if it is not: every file is new then.
+    Where it cannot be known what is on the Hub, every file is new.
 
     Raises:
         HubError: the Hub refuses.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    added = [Change("add", path.relative_to(folder).as_posix(), path.stat().st_size, None) for path in paths]
-    new = Plan(folder, None, tuple(added))
+    compared = "there is no such repository yet, or it cannot be seen without its owner's token"
+    unknown = "what is there is unknown, so that every file is listed as new"
     if not repository.has_place:
-        return new, "no repository was named"
-    policy = dataclasses.replace(options.policy, attempts=1)
-    with tempfile.TemporaryDirectory(prefix="mnist1d-hf-") as work:
-        hub = _Writer(repository, find_token(policy), policy, report, Path(work))
-        try:
-            return (hub.dry_run(folder, options) or new), None
-        except HubError as error:
-            if not is_unreachable(error):
-                raise
-            return new, str(error)
+        compared = f"{unknown} (no repository was named)"
+    else:
+        policy = dataclasses.replace(options.policy, attempts=1)
+        with tempfile.TemporaryDirectory(prefix="mnist1d-hf-") as work:
+            hub = _Publisher(repository, find_token(policy), policy, report, Path(work))
+            try:
+                if found := hub.dry_run(folder, options):
+                    return found
+            except UnreachableError as error:
+                compared = f"{unknown} ({error})"
+    store = Store(folder)
+    changes = [Change("add", name, store.size(name), None) for name in store.names()]
+    return Plan(folder, None, changes, unchanged=0, foreign=0, compared=compared)
 
 
 def publish(
@@ -133,19 +169,49 @@ def publish(
         if path.is_file() and token.encode() in path.read_bytes():
             raise HubError(f"{path}: expected no secret, found the token; nothing was sent, remove it")
     with tempfile.TemporaryDirectory(prefix="mnist1d-hf-") as work:
-        hub = _Writer(repository, token, options.policy, report, Path(work))
+        hub = _Publisher(repository, token, options.policy, report, Path(work))
         hub.prepare(options)
         done, sent = hub.commit(folder, options)
         hub.read_back(done.sha, sent, check)
         if options.tag is not None:
             hub.tag(options.tag, done.sha, folder)
-        if options.collection is not None and done.pull_request is None:
+        if options.collection is not None and not options.create_pr:
             done = done._replace(collection=hub.collect(options.collection, options.private))
     return done._replace(tag=options.tag)
 
 
-class _Writer(Remote):
-    """Changes a repository on the Hub."""
+class _Publisher(Hub):
+    """Compares the repository with a folder, and changes it."""
+
+    def plan(self, folder: Path, revision: str) -> Plan:
+        """Compare a folder with a branch, a tag, a commit or a pull request.
+
+        Ours are the files of the folder, and those that the SHA256SUMS on the Hub names: an earlier publish put them
+        there. Everything else was added by someone else.
+        """
+        info = self.call(f"reading {revision}", self.api.repo_info, revision=revision, files_metadata=True)
+        before = {item.rfilename: item.size for item in info.siblings}
+        view = self.new_folder() / "files"
+        shutil.copytree(folder.absolute(), view, copy_function=os.symlink)
+        if CARD in before:
+            _keep_keys(view, self.read(CARD, info.sha))
+        sums = self.read(SUMS, info.sha) if SUMS in before else ""
+        options = {"revision": info.sha, "local_dir": view}
+        found = self.call(f"comparing with {revision}", self.api.verify_repo_checksums, **options)
+        differing = [item["path"] for item in found.mismatches]
+        earlier = {line.partition("  ")[2] for line in sums.splitlines()} | {SUMS}
+        gone = [path for path in found.missing_paths if path in earlier]
+        kinds = {**dict.fromkeys(found.extra_paths, "add"), **dict.fromkeys(differing, "change")}
+        changes = [Change(kind, path, (view / path).stat().st_size, before.get(path)) for path, kind in kinds.items()]
+        changes += [Change("delete", path, None, before.get(path)) for path in gone]
+        return Plan(
+            folder=view,
+            parent=info.sha,
+            changes=sorted(changes, key=lambda change: change.path),
+            unchanged=found.checked_count - len(differing),
+            foreign=len(found.missing_paths) - len(gone),
+            compared=f"compared with commit {info.sha[:10]}",
+        )
 
     def dry_run(self, folder: Path, options: Options) -> Plan | None:
         """What publishing would change; None where there is no repository."""
@@ -155,24 +221,59 @@ class _Writer(Remote):
         self.refuse_public(private, options)
         known = _PULL.fullmatch(options.revision) or options.revision in self.refs("branches")
         found = self.plan(folder, options.revision if known else MAIN)
-        if options.tag is not None:
-            try:
+        try:
+            if options.tag is not None:
                 self.is_tagged(options.tag, folder)
-            except HubError as error:
-                if is_unreachable(error):
-                    raise
-                self.report(f"This would be refused: {error}")
+        except UnreachableError:
+            raise
+        except HubError as error:
+            self.report(f"This would be refused: {error}")
         return found
+
+    def is_tagged(self, tag: str, folder: Path) -> bool:
+        """Whether the tag is there, at a commit where publishing this folder would change nothing.
+
+        Raises:
+            HubError: it names other content.
+        """
+        place = self.refs("tags").get(tag)
+        others = [change.path for change in self.plan(folder, place).changes] if place else []
+        if others:
+            more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+            raise HubError(
+                f"{self.repo_id}: tag {tag}: expected this content, found commit {str(place)[:10]} with other files: "
+                f"{', '.join(others[:3])}{more}; a tag is never moved: raise the version, choose another --tag, or "
+                f"publish with --no-tag"
+            )
+        return place is not None
+
+    def same_pull(self, folder: Path, title: str) -> tuple[Published, Path] | None:
+        """An open pull request with this title and these files, of an earlier run or attempt."""
+        found = self.call("listing pull requests", lambda **place: list(self.api.get_repo_discussions(**place)))
+        for item in found:
+            if item.is_pull_request and item.status == "open" and item.title == title:
+                planned = self.plan(folder, str(item.git_reference))
+                if not planned.changes:
+                    return Published(f"{self.url}/discussions/{item.num}", str(planned.parent), False), planned.folder
+        return None
+
+    # Writing
+
+    def refuse_public(self, private: bool, options: Options) -> None:
+        """Raise where a private repository was asked for, and there is a public one."""
+        if options.private and not private:
+            raise HubError(
+                f"{self.repo_id}: expected a private repository, found a public one; nothing was sent; "
+                f"make it private in its settings, or publish without --private"
+            )
 
     def prepare(self, options: Options) -> None:
         """See that there is a repository, as private as it should be, with the branch."""
         private = self.is_private()
         if private is None:
             self.report(f"{self.repo_id}: creating the repository")
-            self.call(
-                "creating the repository",
-                lambda: self.api.create_repo(**self.place, private=options.private or None, exist_ok=True),
-            )
+            wanted = {"private": options.private or None, "exist_ok": True}
+            self.call("creating the repository", self.api.create_repo, **wanted)
             private = self.is_private()
         if private is None:
             raise HubError(
@@ -184,19 +285,8 @@ class _Writer(Remote):
             return
         if branch in self.refs("tags") or re.fullmatch(r"[0-9a-f]{40}", branch):
             raise InvalidValueError(f"revision: expected a branch, found the tag or commit {branch!r}")
-        start = branches[MAIN]
-        self.call(
-            f"creating the branch {branch}",
-            lambda: self.api.create_branch(**self.place, branch=branch, revision=start, exist_ok=True),
-        )
-
-    def refuse_public(self, private: bool, options: Options) -> None:
-        """Raise where a private repository was asked for, and there is a public one."""
-        if options.private and not private:
-            raise HubError(
-                f"{self.repo_id}: expected a private repository, found a public one; nothing was sent; "
-                f"make it private in its settings, or publish without --private"
-            )
+        make = self.api.create_branch
+        self.call(f"creating the branch {branch}", make, branch=branch, revision=branches[MAIN], exist_ok=True)
 
     def commit(self, folder: Path, options: Options) -> tuple[Published, Path]:
         """Bring the branch (or a pull request) to hold the files, with one commit if it does not.
@@ -221,55 +311,46 @@ class _Writer(Remote):
             if options.tag is not None:
                 self.is_tagged(options.tag, folder)
             self.report(f"{self.repo_id}: {planned}")
+            operations: list[Any] = [
+                CommitOperationDelete(change.path, is_folder=False)
+                if change.kind == "delete"
+                else CommitOperationAdd(change.path, planned.folder / change.path)
+                for change in planned.changes
+            ]
             sent = self.api.create_commit(
                 **self.place,
-                operations=_operations(planned),
+                operations=operations,
                 commit_message=options.message,
                 revision=options.revision,
                 create_pr=options.create_pr,
                 parent_commit=planned.parent,
             )
-            return Published(sent.pr_url or self.url, sent.oid, True, pull_request=sent.pr_url), planned.folder
+            return Published(sent.pr_url or self.url, sent.oid, True), planned.folder
 
-        return self.call("committing", attempt, retry_if=lambda error: is_transient(error) or is_stale(error))
-
-    def same_pull(self, folder: Path, title: str) -> tuple[Published, Path] | None:
-        """An open pull request with this title and these files, of an earlier run or attempt."""
-
-        def ask() -> list[Any]:
-            found = self.api.get_repo_discussions(**self.place)
-            return [item for item in found if item.is_pull_request and item.status == "open" and item.title == title]
-
-        for pull in self.call("listing pull requests", ask):
-            planned = self.plan(folder, str(pull.git_reference))
-            if not planned.changes:
-                url = f"{self.url}/discussions/{pull.num}"
-                return Published(url, str(planned.parent), False, pull_request=url), planned.folder
-        return None
+        return self.policy.call(f"{self.repo_id}: committing", attempt, self.report, self.token, retry_stale=True)
 
     def read_back(self, sha: str, sent: Path, check: Check | None) -> None:
-        """Download the files of a commit, compare them byte by byte with what was sent, and check them."""
-        names = sorted(path.relative_to(sent).as_posix() for path in sent.rglob("*") if path.is_file())
+        """Download the files of a commit, compare their checksums with those of what was sent, and check them."""
+        store = Store(sent)
+        expected = {name: store.digest(name) for name in store.names()}
 
-        def download() -> Path:
-            place = self.new_folder()  # a new one for each attempt: the client prefers what is there
-            options: dict[str, Any] = {"local_dir": place / "files", "cache_dir": place / "cache"}
-            patterns = [glob.escape(name) for name in names]
-            self.api.snapshot_download(**self.place, revision=sha, allow_patterns=patterns, **options)
-            shutil.rmtree(place / "files" / ".cache", ignore_errors=True)  # the client's notes, no part of the commit
-            return place / "files"
+        def download(**place: Any) -> Path:
+            new = self.new_folder()  # one for each attempt: the client prefers what is there
+            options: dict[str, Any] = {"local_dir": new / "files", "cache_dir": new / "cache", "revision": sha}
+            self.api.snapshot_download(**place, **options, allow_patterns=[glob.escape(name) for name in expected])
+            shutil.rmtree(new / "files" / ".cache", ignore_errors=True)  # the client's notes, no part of the commit
+            return new / "files"
 
         back = self.call(f"reading {sha[:10]} back", download)
-        wrong = [text for name in names if (text := _difference(sent / name, back / name, name))]
-        if wrong:
+        if wrong := damaged_files(Store(back), expected):
             raise HubError(
-                f"{self.repo_id}: commit {sha[:10]} does not hold what was sent: {'; '.join(wrong)}; "
+                f"{self.repo_id}: commit {sha[:10]} does not hold what was sent: "
+                f"{'; '.join(f'{name} {what}' for name, what in wrong.items())}; "
                 f"delete these files on the Hub and publish again"
             )
-        if check is None:
-            return
         try:
-            check(self.repository, back)
+            if check is not None:
+                check(self.repository, back)
         except OSError as error:
             raise HubError(
                 f"{self.repo_id}: commit {sha[:10]} is on the Hub, but the check of what came back failed: "
@@ -280,32 +361,9 @@ class _Writer(Remote):
         """Give the commit its tag, unless the tag is there already and names the same content."""
         if self.is_tagged(tag, folder):
             return
-        self.call(
-            f"creating the tag {tag}",
-            lambda: self.api.create_tag(**self.place, tag=tag, revision=sha, exist_ok=True),
-        )
+        self.call(f"creating the tag {tag}", self.api.create_tag, tag=tag, revision=sha, exist_ok=True)
         if not self.is_tagged(tag, folder):  # a name that was taken meanwhile is left alone by the Hub
             raise HubError(f"{self.repo_id}: tag {tag}: it was made and is gone again; publish again")
-
-    def is_tagged(self, tag: str, folder: Path) -> bool:
-        """Whether the tag is there, at a commit where publishing this folder would change nothing.
-
-        Raises:
-            HubError: it names other content.
-        """
-        place = self.refs("tags").get(tag)
-        if place is None:
-            return False
-        changes = self.plan(folder, place).changes
-        if changes:
-            others = ", ".join(change.path for change in changes[:3])
-            more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
-            raise HubError(
-                f"{self.repo_id}: tag {tag}: expected this content, found commit {place[:10]} with other files: "
-                f"{others}{more}; a tag is never moved: raise the version, choose another --tag, or publish with "
-                f"--no-tag"
-            )
-        return True
 
     def collect(self, title: str, private: bool) -> str:
         """Put the repository into the collection of that title, or slug, in its namespace; make it if need be.
@@ -315,35 +373,26 @@ class _Writer(Remote):
         """
         namespace = self.repo_id.partition("/")[0]
 
-        def put() -> str:
+        def put(repo_id: str, repo_type: Any) -> str:
             slug = title if re.fullmatch(rf"{re.escape(namespace)}/\S+-[0-9a-f]{{24}}", title) else None
             if slug is None:
                 present = self.api.list_collections(owner=namespace)
                 slug = next((item.slug for item in present if item.title == title), None)
             if slug is None:
                 slug = self.api.create_collection(title, namespace=namespace, private=private, exists_ok=True).slug
-            kind: Any = self.repository.repo_type
-            self.api.add_collection_item(slug, item_id=self.repo_id, item_type=kind, exists_ok=True)
-            return str(slug)
+            self.api.add_collection_item(slug, item_id=repo_id, item_type=repo_type, exists_ok=True)
+            return slug
 
-        return self.call(f"adding to the collection {title!r}", put)
-
-
-def _operations(planned: Plan) -> list[Any]:
-    """What a commit does; the client leaves out what is equal."""
-    return [
-        CommitOperationDelete(change.path, is_folder=False)
-        if change.kind == "delete"
-        else CommitOperationAdd(change.path, planned.folder / change.path)
-        for change in planned.changes
-    ]
+        return str(self.call(f"adding to the collection {title!r}", put))
 
 
-def _difference(sent: Path, back: Path, name: str) -> str | None:
-    """What is wrong with a file that came back, if anything."""
-    if not back.is_file():
-        return f"{name} is missing"
-    if filecmp.cmp(sent, back, shallow=False):
-        return None
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (sent, back)]
-    return f"{name}: expected SHA-256 {digests[0]}, found {digests[1]}"
+def _keep_keys(view: Path, theirs: str) -> None:
+    """Give the card of a folder of links the keys that others added on the Hub; SHA256SUMS follows."""
+    ours = (view / CARD).read_text(encoding="utf-8")
+    merged = merge_card(ours, theirs)
+    if merged != ours:
+        for name in (CARD, SUMS):
+            (view / name).unlink()
+        (view / CARD).write_text(merged, encoding="utf-8", newline="\n")
+        store = Store(view)
+        (view / SUMS).write_text(sums_text({name: store.digest(name) for name in store.names()}), encoding="utf-8")

@@ -15,21 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from huggingface_hub import CardData, RepoCard
 from numpy.typing import NDArray
 
 from mnist1d_hf.data.checksums import checksum_differences, expected_checksums, measure
-from mnist1d_hf.data.configurations import Checksums
+from mnist1d_hf.data.configurations import Checksums, find_configuration
 from mnist1d_hf.data.generator import Generated, generate
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import OutputError, UserError
 from mnist1d_hf.export.folder import damaged_files, read_sums, strange_files, sums_text
 from mnist1d_hf.export.plan import ShardPlan, make_shard
 from mnist1d_hf.export.whole import write_splits
-from mnist1d_hf.files import Store
+from mnist1d_hf.files import Store, write_file
 from mnist1d_hf.publishing.cards import dataset_card, dataset_metadata, eval_results, model_card
-from mnist1d_hf.publishing.facts import DatasetFacts, ModelFacts, SplitFacts, repeated_draws, split_facts
 from mnist1d_hf.publishing.repositories import (
     BASELINES,
     CARD,
@@ -130,27 +132,27 @@ def _write(path: Path, text: str) -> None:
 
 
 def _stage_dataset(repository: Repository, folder: Path, report: Report) -> None:
+    from mnist1d_hf import plots
     from mnist1d_hf.models import catalog
+    from mnist1d_hf.training import tables
 
-    splits, made = write_data(folder, CONFIGURATIONS, report)
+    made = write_data(folder, CONFIGURATIONS, report)
     report("figures")
-    facts = DatasetFacts(
-        repo_id=repository.repo_id,
-        splits=tuple(splits),
-        variance=_draw_figures(folder, made["default"]),
-        repeated=repeated_draws(made["default"], made["large-40k"]),
-        baselines={entry.name: catalog.results(entry.name) for entry in catalog.list_pretrained()},
-    )
+    for path, kind in FIGURES.items():
+        plots.save(plots.plot(kind), folder / path)
+    plots.save(plots.plot_baselines(tables.accuracies()), folder / BASELINES)
     report("card")
-    _write(folder / CARD, dataset_card(facts))
+    default = made["default"]
+    _, variance = plots.principal_components(default.x[: default.num_train])
+    repeated = repeated_draws(default, made["large-40k"])
+    baselines = {entry.name: catalog.results(entry.name) for entry in catalog.list_pretrained()}
+    splits = {name: measure_configuration(folder, name) for name in CONFIGURATIONS}
+    _write(folder / CARD, dataset_card(repository.repo_id, splits, variance.tolist(), repeated, baselines))
 
 
-def write_data(
-    folder: Path, configurations: Sequence[str], report: Report
-) -> tuple[list[SplitFacts], dict[str, Generated]]:
-    """The Parquet files of these configurations: what they hold, read back, and what was generated."""
+def write_data(folder: Path, configurations: Sequence[str], report: Report) -> dict[str, Generated]:
+    """Write the Parquet files of these configurations. Returns what was generated, without the stream."""
     made: dict[str, Generated] = {}
-    facts = []
     for name in configurations:
         report(f"data: {name}")
         config = published_config(name)
@@ -158,23 +160,59 @@ def write_data(
             made[name] = generate(config.generator)
             write_splits(made[name], config, folder / name)
         else:
-            path = folder / data_path(name, "train")
-            path.parent.mkdir()
-            path.write_bytes(make_shard(ShardPlan.of(config, 1), 0))
-        facts += [split_facts(folder, name, split, data_path(name, split)) for split in config.split_sizes]
-    return facts, made
+            write_file(folder / data_path(name, "train"), make_shard(ShardPlan.of(config, 1), 0))
+    return made
 
 
-def _draw_figures(folder: Path, made: Generated) -> tuple[float, ...]:
-    """All figures of the dataset's card; the fraction of the variance in each principal component."""
-    from mnist1d_hf import plots
-    from mnist1d_hf.training import tables
+def measure_configuration(folder: Path, name: str) -> dict[str, dict[str, Any]]:
+    """`measure_split` of each split of a configuration."""
+    return {split: measure_split(folder, data_path(name, split)) for split in published_config(name).split_sizes}
 
-    for path, kind in FIGURES.items():
-        plots.save(plots.plot(kind), folder / path)
-    plots.save(plots.plot_baselines(tables.accuracies()), folder / BASELINES)
-    _, fractions = plots.principal_components(made.x[: made.num_train])
-    return tuple(fractions.tolist())
+
+def measure_split(folder: Path, path: str) -> dict[str, Any]:
+    """Read a Parquet file and measure it.
+
+    Returns:
+        path: where it lies in the folder.
+        rows: samples.
+        num_bytes: of the numbers in memory.
+        size: bytes of the file.
+        checksums: SHA-256 of `x` in float32 and of `label` in int64, C order, little endian.
+        counts: samples of each class.
+
+    Raises:
+        OutputError: it is missing or damaged.
+    """
+    try:
+        table = pq.read_table(folder / path, partitioning=None)
+        signals = table.column("x").combine_chunks()
+        x = signals.flatten().to_numpy(zero_copy_only=False).reshape(-1, signals.type.list_size)
+    except (OSError, KeyError, AttributeError, pa.ArrowException) as error:
+        raise OutputError(f"{path}: expected Parquet with x and label ({str(error).splitlines()[0]})") from None
+    label = table.column("label").to_numpy()
+    return {
+        "path": path,
+        "rows": table.num_rows,
+        "num_bytes": x.nbytes + label.nbytes,
+        "size": (folder / path).stat().st_size,
+        "checksums": measure({"": (x, label)})[""],
+        "counts": np.bincount(label, minlength=10).tolist(),
+    }
+
+
+def repeated_draws(test: Generated, train: Generated) -> tuple[int, list[int]]:
+    """Test samples of one dataset that were drawn with the numbers of a training sample of another: how many, classes.
+
+    Two datasets of one seed begin with the same random numbers, so that their first samples are the same signals.
+    """
+
+    def draws(made: Generated, start: int, stop: int) -> list[tuple[float, ...]]:
+        drawn = (made.label, *(made.latents[name] for name in sorted(made.latents)))
+        return list(zip(*(array[start:stop].tolist() for array in drawn), strict=True))
+
+    known = set(draws(train, 0, train.num_train))
+    found = [item for item in draws(test, test.num_train, len(test.label)) if item in known]
+    return len(found), sorted({int(item[0]) for item in found})
 
 
 # A baseline
@@ -188,15 +226,14 @@ def _stage_model(repository: Repository, name: str, folder: Path, report: Report
     results, source = catalog.results(name), catalog.folder_of(name)
     test, others = _evaluate(source, name, results, fresh)
     config = _copy_model(source, folder)
-    facts = ModelFacts(name, repository.repo_id, repository.dataset_id, config, results, test, others)
     report("card")
-    titles = {f"test split of {facts.tested_on}": test}
+    titles = {f"test split of {evaluated_on(results['data']['configuration'])}": test}
     if others is not None:
         titles[f"{int(others.sum()):,} fresh samples"] = others
     names = [config["id2label"][str(number)] for number in range(len(test))]
     plots.save(plots.plot_confusion(titles, names), folder / CONFUSION)
-    _write(folder / EVAL_RESULTS, eval_results(facts))
-    _write(folder / CARD, model_card(facts))
+    _write(folder / EVAL_RESULTS, eval_results(repository, results, test))
+    _write(folder / CARD, model_card(repository, config, results, test, others))
 
 
 def _evaluate(
@@ -207,7 +244,6 @@ def _evaluate(
     Raises:
         OutputError: the weights do not load, or their accuracy is not the recorded one.
     """
-    from mnist1d_hf.data.configurations import find_configuration
     from mnist1d_hf.models import Mnist1dForSequenceClassification
     from mnist1d_hf.training.data import load_arrays
     from mnist1d_hf.training.evaluation import evaluate, fresh_samples
@@ -279,21 +315,14 @@ def check(repository: Repository, folder: Path) -> None:
 
 
 def _check_dataset(folder: Path, card: CardData) -> list[str]:
-    """What is wrong: rows, features or numbers that are not as expected, or not as the card says."""
-    problems, facts = [], []
+    """What is wrong: numbers that are not as expected, or a card that does not say what the files hold."""
+    problems, splits = [], {}
     for name in CONFIGURATIONS:
-        config = published_config(name)
-        for split in config.split_sizes:
-            facts.append(split_facts(folder, name, split, data_path(name, split)))
-        found = _load(folder, name)
-        if found.num_rows != config.split_sizes:
-            problems.append(f"{name}: expected the rows {config.split_sizes}, found {found.num_rows}")
-        for split, rows in found.items():
-            if rows.features != config.features:
-                problems.append(f"{name} {split}: expected the features {config.features}, found {rows.features}")
-        measured = {item.split: dict(item.checksums) for item in facts if item.configuration == name}
+        splits[name] = measure_configuration(folder, name)
+        measured = {split: item["checksums"] for split, item in splits[name].items()}
         problems += [f"{name}: {line}" for line in checksum_differences(measured, _published_checksums(name))]
-    expected = dataset_metadata(DatasetFacts("local/mnist1d", tuple(facts))).to_dict()
+        _load(folder, name)
+    expected = dataset_metadata(splits).to_dict()
     for key in ("configs", "dataset_info"):
         for number, wanted in enumerate(expected[key]):
             stated = dict(enumerate(card.get(key) or [])).get(number)
@@ -302,11 +331,11 @@ def _check_dataset(folder: Path, card: CardData) -> list[str]:
     return problems
 
 
-def _load(folder: Path, name: str) -> datasets.DatasetDict:
-    """A configuration as a reader loads it."""
+def _load(folder: Path, name: str) -> None:
+    """Load a configuration as a reader does, with the features and the sizes that the card states."""
     with tempfile.TemporaryDirectory(prefix="mnist1d-hf-") as cache:
         try:
-            return datasets.load_dataset(str(folder), name, cache_dir=cache, keep_in_memory=True)
+            datasets.load_dataset(str(folder), name, cache_dir=cache, keep_in_memory=True)
         except Exception as error:  # whatever it is: a reader would meet it too
             what = " ".join(str(error).split()) or type(error).__name__
             raise OutputError(f"{name}: does not load: {what}") from error

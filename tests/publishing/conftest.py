@@ -19,8 +19,8 @@ from mnist1d_hf import cli
 from mnist1d_hf.errors import UserError
 from mnist1d_hf.export.folder import verify_folder
 from mnist1d_hf.publishing import push, staging
+from mnist1d_hf.publishing.hub import RetryPolicy
 from mnist1d_hf.publishing.repositories import Repository
-from mnist1d_hf.publishing.retry import RetryPolicy
 from tests.hub.server import TOKENS, HubServer
 
 

@@ -1,5 +1,3 @@
-import copy
-import dataclasses
 import json
 
 import jinja2
@@ -9,38 +7,38 @@ from huggingface_hub import DatasetCard, ModelCard, parse_eval_result_entries
 from yaml import safe_load
 
 from mnist1d_hf.models.catalog import folder_of, list_pretrained, results
-from mnist1d_hf.publishing import cards
 from mnist1d_hf.publishing.cards import dataset_card, eval_results, merge_card, model_card
-from mnist1d_hf.publishing.facts import DatasetFacts, ModelFacts, SplitFacts
-from mnist1d_hf.publishing.repositories import CONFIGURATIONS, data_path, published_config
+from mnist1d_hf.publishing.repositories import CONFIGURATIONS, data_path, model_repositories, published_config
 
 
-def dataset_facts(**changes):
-    splits = []
+def made_dataset_card(**changes):
+    splits = {}
     for name in CONFIGURATIONS:
+        splits[name] = {}
         for split, rows in published_config(name).split_sizes.items():
             sums = {"x": f"{name}-{split}-x", "label": f"{name}-{split}-label"}
-            path = data_path(name, split)
-            splits.append(SplitFacts(name, split, path, rows, rows * 168, rows * 200, sums, (rows // 10,) * 10))
-    facts = DatasetFacts(
-        repo_id="someone/mnist1d",
-        splits=tuple(splits),
-        variance=(0.25, 0.125, *[0.625 / 38] * 38),
-        repeated=(77, (0, 3)),
-        baselines={name: results(name) for name in ("logistic", "mlp", "cnn", "cnn-shuffled")},
-    )
-    return dataclasses.replace(facts, **changes)
+            measured = {"rows": rows, "num_bytes": rows * 168, "size": rows * 200, "counts": (rows // 10,) * 10}
+            splits[name][split] = {"path": data_path(name, split), "checksums": sums, **measured}
+    values = {
+        "splits": splits,
+        "variance": [0.25, 0.125, *[0.625 / 38] * 38],
+        "repeated": (77, [0, 3]),
+        "baselines": {name: results(name) for name in ("logistic", "mlp", "cnn", "cnn-shuffled")},
+    }
+    return dataset_card("someone/mnist1d", **{**values, **changes})
 
 
-def model_facts(name="cnn", **changes):
-    confusion = np.full((10, 10), 1) + np.diag([90] * 10)
+HUNDRED_EACH = np.full((10, 10), 1) + np.diag([90] * 10)
+
+
+def made_model_card(name="cnn", recorded=None, test=HUNDRED_EACH, fresh=None):
+    (repository,) = model_repositories("someone", [name])
     config = json.loads((folder_of(name) / "config.json").read_text())
-    facts = ModelFacts(name, f"someone/mnist1d-{name}", "someone/mnist1d", config, results(name), confusion)
-    return dataclasses.replace(facts, **changes)
+    return model_card(repository, config, recorded or results(name), test, fresh)
 
 
 def test_the_numbers_of_the_datasets_card_are_the_facts():
-    card = dataset_card(dataset_facts())
+    card = made_dataset_card()
     mlp = results("mlp")["test_accuracy"]
     assert f"a dense network in {100 * mlp['mean']:.1f} % and a convolutional network in 93.4 %" in card
     assert "| `default` | 4,000 | 1,000 | 1.0 MB | the paper's dataset, bit for bit |" in card
@@ -51,10 +49,10 @@ def test_the_numbers_of_the_datasets_card_are_the_facts():
 
 
 def test_other_facts_give_other_numbers():
-    recorded = copy.deepcopy(dict(dataset_facts().baselines))
+    recorded = {name: results(name) for name in ("logistic", "mlp", "cnn")}
     recorded["cnn"]["test_accuracy"] |= {"mean": 0.5, "std": 0.125, "low": 0.4375, "high": 0.5625, "n": 7}
     recorded["cnn"]["released"]["test"] = 0.25
-    card = dataset_card(dataset_facts(baselines=recorded))
+    card = made_dataset_card(baselines=recorded)
     assert "`default` | 7 | 50.00\u00a0±\u00a012.50 | 43.75–56.25 | 25.0\u00a0(22.4–27.8) |" in card
     assert "a convolutional network in 50.0 % and a dense network in 65.0 %\n(the paper's" in card
     assert "means over 100, 7 and 100 seeds;" in card
@@ -62,7 +60,7 @@ def test_other_facts_give_other_numbers():
 
 
 def test_the_metadata_are_those_of_the_splits():
-    data = DatasetCard(dataset_card(dataset_facts())).data.to_dict()
+    data = DatasetCard(made_dataset_card()).data.to_dict()
     assert data["size_categories"] == ["100K<n<1M"]
     assert data["citation"].startswith("@inproceedings{greydanus2024scaling,\n  title")
     large = next(item for item in data["dataset_info"] if item["config_name"] == "large-40k")
@@ -75,16 +73,16 @@ def test_the_metadata_are_those_of_the_splits():
     assert stream["data_files"] == [{"split": "train", "path": "stream/train-00000-of-00001.parquet"}]
 
 
-def test_a_value_that_nobody_measured_is_an_error(monkeypatch):
-    known = cards._dataset_values
-    monkeypatch.setattr(cards, "_dataset_values", lambda facts: {**known(facts), "default": {}})
-    with pytest.raises(jinja2.UndefinedError):
-        dataset_card(dataset_facts())
+def test_a_value_that_nobody_measured_is_an_error():
+    recorded = results("cnn")
+    del recorded["data"]["version"]
+    with pytest.raises(jinja2.UndefinedError, match="version"):
+        made_model_card(recorded=recorded)
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in list_pretrained()])
 def test_every_baseline_has_a_card(name):
-    card = model_card(model_facts(name))
+    card = made_model_card(name)
     found = results(name)
     assert f"{found['parameters']:,} parameters" in card
     summary = found["test_accuracy"]
@@ -96,14 +94,14 @@ def test_every_baseline_has_a_card(name):
 
 
 def test_the_results_are_read_by_the_hubs_own_library():
-    facts = model_facts("cnn-review")
-    data = ModelCard(model_card(facts)).data
+    data = ModelCard(made_model_card("cnn-review")).data
     assert (data.model_name, data.datasets) == ("mnist1d-cnn-review", ["someone/mnist1d"])
     first, second = data.eval_results
     assert (first.metric_value, first.metric_name) == (0.91, "Accuracy of this checkpoint")
     assert second.metric_value == pytest.approx(results("cnn-review")["test_accuracy"]["mean"], abs=1e-6)
     assert second.metric_name == "Mean accuracy over 100 seeds"
-    (entry,) = parse_eval_result_entries(safe_load(eval_results(model_facts("cnn-shuffled"))))
+    (shuffled,) = model_repositories("someone", ["cnn-shuffled"])
+    (entry,) = parse_eval_result_entries(safe_load(eval_results(shuffled, results("cnn-shuffled"), HUNDRED_EACH)))
     assert (entry.dataset_id, entry.task_id, entry.value) == ("someone/mnist1d", "shuffled", 0.91)
     assert "1,000 test samples; 95 % interval 89.1–92.6 %" in entry.notes
 
@@ -111,21 +109,21 @@ def test_the_results_are_read_by_the_hubs_own_library():
 def test_per_class_recall_and_precision():
     confusion = np.diag([8] * 10)
     confusion[3, 5] = 2  # twice a 3 was taken for a 5
-    card = model_card(model_facts(test=confusion, fresh=10 * confusion))
+    card = made_model_card(test=confusion, fresh=10 * confusion)
     assert "| `3` | 10 | 80.0 | 100.0 | 100 | 80.0 | 100.0 |" in card
     assert "| `5` | 8 | 100.0 | 80.0 | 80 | 100.0 | 80.0 |" in card
     empty = np.zeros((10, 10), dtype=int)
     empty[0, 1] = 4
-    assert "| `0` | 4 | 0.0 | – |" in model_card(model_facts(test=empty))
+    assert "| `0` | 4 | 0.0 | – |" in made_model_card(test=empty)
 
 
 def test_what_later_recipes_may_record_is_said():
-    recorded = copy.deepcopy(results("cnn-review"))
+    recorded = results("cnn-review")
     recorded["recipe"] |= {"fresh": 50_000, "reference_accuracy": None, "warmup_steps": 9}
     recorded["recipe"]["augmentation"] = {"shift": 20.0, "scale": 0.25, "stretch": 0.0}
     recorded["diverged"] = [4, 9]
     recorded["members"] = [{**member, "fresh": 0.75 + 0.125 * (n % 2)} for n, member in enumerate(recorded["members"])]
-    card = model_card(model_facts("cnn-review", results=recorded))
+    card = made_model_card("cnn-review", recorded)
     assert "| augmentation | shift 20, scale 0.25 |" in card
     assert "| warmup steps | 9 |" in card
     assert "Training failed for 2 seeds (4, 9)" in card
@@ -155,7 +153,7 @@ def test_without_other_keys_a_card_is_left_byte_for_byte():
 
 
 def test_a_published_card_takes_foreign_keys_and_stays_what_it_was():
-    card = dataset_card(dataset_facts())
+    card = made_dataset_card()
     merged = merge_card(card, "---\nviewer: false\n---\n")
     assert merged == card.replace("\n---\n\n# MNIST", "\nviewer: false\n---\n\n# MNIST")
 

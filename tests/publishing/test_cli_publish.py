@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +15,8 @@ from mnist1d_hf.data.checksums import expected_checksums, measure
 from mnist1d_hf.models import catalog
 from mnist1d_hf.publishing.repositories import CONFIGURATIONS, STREAM_SAMPLES, STREAM_SEED
 from tests.hub.client import client_environment
-from tests.hub.server import Answer, Corrupt, Fault, HubServer
-from tests.publishing.conftest import Everything, client_of, command
+from tests.hub.server import Answer, Corrupt, Fault
+from tests.publishing.conftest import client_of, command
 from tests.publishing.folders import contents, snippets
 
 VERSION = mnist1d_hf.__version__
@@ -55,7 +54,7 @@ print(json.dumps(found))
 """
 
 
-def test_all_is_published(everything: Everything) -> None:
+def test_all_is_published(everything):
     """One commit each, tagged with the version, in one collection; the addresses are told; no token is left."""
     server, folder, dataset, models = everything
     assert (dataset.code, models.code) == (0, 0), dataset.errors + models.errors
@@ -72,7 +71,7 @@ def test_all_is_published(everything: Everything) -> None:
     assert sorted(os.listdir(folder)) == ["mnist1d", *names]
 
 
-def test_all_loads_without_this_package(everything: Everything, tmp_path: Path) -> None:
+def test_all_loads_without_this_package(everything, tmp_path):
     """In another process: every configuration bit for bit, also streamed; a baseline as good as recorded; snippets."""
     cards = (everything.folder / "mnist1d", everything.folder / "mnist1d-cnn")
     chosen = [code for folder in cards for code in snippets(folder) if "import mnist1d_hf" not in code]
@@ -96,7 +95,7 @@ def test_all_loads_without_this_package(everything: Everything, tmp_path: Path) 
     assert (module, accuracy) == ("transformers_modules", pytest.approx(0.95, abs=1e-6))
 
 
-def test_without_a_token_it_is_a_dry_run(everything: Everything) -> None:
+def test_without_a_token_it_is_a_dry_run(everything):
     """It says so, and what would change; nothing is asked of the Hub but what is there."""
     server = everything.server
     repo = server.repo("model", "user/mnist1d-cnn")
@@ -119,7 +118,7 @@ def test_without_a_token_it_is_a_dry_run(everything: Everything) -> None:
         repo.refs["refs/heads/main"] = before
 
 
-def test_a_dry_run_without_a_hub(tmp_path: Path) -> None:
+def test_a_dry_run_without_a_hub(tmp_path):
     """HF_HUB_OFFLINE is set for all tests: all files are new, it says why, and spares what is in the way."""
     dry = ("models", "--dry-run", "--namespace", "user", "logistic", "--output", "kept")
     done = command(*dry, token=None)
@@ -131,7 +130,7 @@ def test_a_dry_run_without_a_hub(tmp_path: Path) -> None:
     assert (done.code, "holds notes.md, which no publish made" in done.errors) == (2, True), done.errors
 
 
-def test_one_that_fails_does_not_stop_the_others(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_fails_does_not_stop_the_others(server, monkeypatch):
     """Neither while it is staged nor while it is published; the summary names each, the exit code is 2."""
     recorded = {name: catalog.results(name) for name in ("cnn", "logistic-shuffled", "logistic", "mlp")}
     recorded["logistic-shuffled"]["released"]["test"] = 0.5
@@ -148,7 +147,7 @@ def test_one_that_fails_does_not_stop_the_others(server: HubServer, monkeypatch:
     assert outcomes == {**dict.fromkeys(failed, "FAILED"), "user/mnist1d-logistic": "published"}
     assert "user/mnist1d-cnn: FAILED: user/mnist1d-cnn: committing: answer 403 (not you)" in done.errors
     assert "logistic-shuffled: expected the recorded accuracy 0.5" in done.errors
-    assert "does not hold what was sent: model.safetensors: expected SHA-256" in done.errors
+    assert "does not hold what was sent: model.safetensors is damaged: expected SHA-256" in done.errors
     assert ("model", "user/mnist1d-logistic-shuffled") not in server.state.repos
     assert server.repo("model", "user/mnist1d-logistic").tags
     assert not server.repo("model", "user/mnist1d-mlp").tags
@@ -162,7 +161,7 @@ def test_one_that_fails_does_not_stop_the_others(server: HubServer, monkeypatch:
     ]
 
 
-def test_an_interrupt_ends_everything(server: HubServer) -> None:
+def test_an_interrupt_ends_everything(server):
     """Ctrl-C while the first is published: the second is not begun. The same command finishes both."""
     server.faults = [Fault("POST", "/commit/", lambda _: os.kill(os.getpid(), signal.SIGINT))]
     done = command("models", "--namespace", "user", "logistic", "logistic-shuffled")
@@ -186,7 +185,7 @@ def test_an_interrupt_ends_everything(server: HubServer) -> None:
         ([], None, "Missing command"),
     ],
 )
-def test_errors_of_the_user_end_in_one_line(arguments: list[str], token: str | None, message: str) -> None:
+def test_errors_of_the_user_end_in_one_line(arguments, token, message):
     """Exit code 2, before anything is staged or asked of the Hub, which could not be reached from here."""
     done = command(*arguments, token=token)
     assert (done.code, done.out, done.errors.count("\n")) == (2, "", 1), done.errors

@@ -1,6 +1,5 @@
 """Baselines of kinds that are yet to come are staged and checked like those that are released."""
 
-import dataclasses
 import json
 import shutil
 
@@ -9,12 +8,12 @@ import pytest
 from mnist1d_hf.models import Mnist1dForSequenceClassification, catalog
 from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
 from mnist1d_hf.models.modeling_mnist1d import ARCHITECTURES
-from mnist1d_hf.publishing.cards import dataset_card, network_words
+from mnist1d_hf.publishing.cards import network_words
 from mnist1d_hf.publishing.repositories import OLDEST_TRANSFORMERS, evaluated_on, model_repositories
 from mnist1d_hf.publishing.staging import check, stage
 from mnist1d_hf.training.data import load_arrays
 from mnist1d_hf.training.evaluation import evaluate
-from tests.publishing.test_cards import dataset_facts
+from tests.publishing.test_cards import made_dataset_card
 
 RECIPES = {  # name -> what of a recipe differs from that of `mlp-augmented`
     "endless": {
@@ -79,8 +78,7 @@ def test_they_are_staged_and_checked_and_the_datasets_card_has_them(names, tmp_p
     assert "the step of the lowest loss on its held-out samples" in varied
     assert "To compare with: 93 % (nowhere)." in varied
 
-    facts = dataclasses.replace(dataset_facts(), baselines={name: catalog.results(name) for name in names})
-    card = dataset_card(facts)
+    card = made_dataset_card(baselines={name: catalog.results(name) for name in names})
     for name in names:
         assert f"| [{name}](https://huggingface.co/someone/mnist1d-{name}) |" in card
     assert "`endless`" not in card  # which does not follow the paper's protocol, although it keeps the last step
