@@ -34,7 +34,6 @@ from mnist1d_hf.publishing.repositories import (
     STREAM_SEED,
     Repository,
     evaluated_on,
-    model_repo,
     published_config,
 )
 from mnist1d_hf.training.statistics import wilson_interval
@@ -147,9 +146,8 @@ def dataset_card(
         "about": {name: describe.configuration_row(name)[-2:] for name in splits},
         "arguments": describe.markdown_table(describe.ARGUMENT_COLUMNS, describe.argument_rows("default")),
         "components": next(n for n in range(1, 41) if sum(variance[:n]) >= 0.95),
-        "baselines": [
-            (name, model_repo(repo_id, name), found, splits[split_of(found)]["test"]["rows"]) for name, found in ordered
-        ],
+        "namespace": repo_id.partition("/")[0],
+        "baselines": [(name, found, splits[split_of(found)]["test"]["rows"]) for name, found in ordered],
         "papers": [f"`{name}`" for name in protocol],
         "paper": [(network_words(found["recipe"]["network"])[0], found["test_accuracy"]) for found in paper],
         "paper_seeds": counts if len(set(counts)) > 1 else counts[:1],

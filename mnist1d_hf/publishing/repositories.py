@@ -110,15 +110,6 @@ def data_path(configuration: str, split: str) -> str:
     return f"{configuration}/{split}-00000-of-00001.parquet"
 
 
-def model_repo(dataset_id: str, name: str) -> str:
-    """The repository of a baseline beside that of the dataset.
-
-    >>> model_repo("someone/mnist1d", "cnn")
-    'someone/mnist1d-cnn'
-    """
-    return f"{dataset_id.partition('/')[0]}/mnist1d-{name}"
-
-
 def evaluated_on(configuration: str) -> str:
     """The configuration whose test split belongs to a training configuration: the stream has none of its own.
 

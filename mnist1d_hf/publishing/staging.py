@@ -6,6 +6,7 @@ The same inputs give the same bytes. A folder appears under its name whole or no
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -87,7 +88,7 @@ def stage(
         else:
             _stage_model(repository, repository.baseline, draft, report, FRESH_SAMPLES if fresh is None else fresh)
         store = Store(draft)
-        _write(draft / SUMS, sums_text({name: store.digest(name) for name in store.names()}))
+        write_file(draft / SUMS, sums_text({name: store.digest(name) for name in store.names()}).encode())
     return target
 
 
@@ -123,11 +124,6 @@ def _refuse_strange(target: Path) -> None:
         raise OutputError(f"{target}: holds {strange[0]}, which no publish made, so it is not replaced; move it first")
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
-
-
 # The dataset
 
 
@@ -147,7 +143,8 @@ def _stage_dataset(repository: Repository, folder: Path, report: Report) -> None
     repeated = repeated_draws(default, made["large-40k"])
     baselines = {entry.name: catalog.results(entry.name) for entry in catalog.list_pretrained()}
     splits = {name: measure_configuration(folder, name) for name in CONFIGURATIONS}
-    _write(folder / CARD, dataset_card(repository.repo_id, splits, variance.tolist(), repeated, baselines))
+    card = dataset_card(repository.repo_id, splits, variance.tolist(), repeated, baselines)
+    write_file(folder / CARD, card.encode())
 
 
 def write_data(folder: Path, configurations: Sequence[str], report: Report) -> dict[str, Generated]:
@@ -232,8 +229,8 @@ def _stage_model(repository: Repository, name: str, folder: Path, report: Report
         titles[f"{int(others.sum()):,} fresh samples"] = others
     names = [config["id2label"][str(number)] for number in range(len(test))]
     plots.save(plots.plot_confusion(titles, names), folder / CONFUSION)
-    _write(folder / EVAL_RESULTS, eval_results(repository, results, test))
-    _write(folder / CARD, model_card(repository, config, results, test, others))
+    write_file(folder / EVAL_RESULTS, eval_results(repository, results, test).encode())
+    write_file(folder / CARD, model_card(repository, config, results, test, others).encode())
 
 
 def _evaluate(
@@ -286,7 +283,8 @@ def _copy_model(source: Path, folder: Path) -> dict[str, Any]:
             "type": "multimodal",
         }
     }
-    _write(folder / "config.json", json.dumps(dict(sorted(config.items())), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(dict(sorted(config.items())), indent=2, ensure_ascii=False)
+    write_file(folder / "config.json", f"{text}\n".encode())
     return config
 
 
@@ -320,7 +318,8 @@ def _check_dataset(folder: Path, card: CardData) -> list[str]:
     for name in CONFIGURATIONS:
         splits[name] = measure_configuration(folder, name)
         measured = {split: item["checksums"] for split, item in splits[name].items()}
-        problems += [f"{name}: {line}" for line in checksum_differences(measured, _published_checksums(name))]
+        recorded = _stream_checksums() if name == "stream" else expected_checksums(name)
+        problems += [f"{name}: {line}" for line in checksum_differences(measured, recorded)]
         _load(folder, name)
     expected = dataset_metadata(splits).to_dict()
     for key in ("configs", "dataset_info"):
@@ -331,6 +330,11 @@ def _check_dataset(folder: Path, card: CardData) -> list[str]:
     return problems
 
 
+@functools.cache
+def _stream_checksums() -> Checksums:
+    return measure({"train": sample(range(STREAM_SAMPLES), STREAM_SEED)})
+
+
 def _load(folder: Path, name: str) -> None:
     """Load a configuration as a reader does, with the features and the sizes that the card states."""
     with tempfile.TemporaryDirectory(prefix="mnist1d-hf-") as cache:
@@ -339,12 +343,6 @@ def _load(folder: Path, name: str) -> None:
         except Exception as error:  # whatever it is: a reader would meet it too
             what = " ".join(str(error).split()) or type(error).__name__
             raise OutputError(f"{name}: does not load: {what}") from error
-
-
-def _published_checksums(name: str) -> Checksums:
-    if name == "stream":
-        return measure({"train": sample(range(STREAM_SAMPLES), STREAM_SEED)})
-    return expected_checksums(name)
 
 
 def _check_model(repository: Repository, folder: Path) -> list[str]:

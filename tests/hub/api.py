@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _R = r"/api/(?P<kind>models|datasets)/(?P<repo_id>[^/]+/[^/]+)"
 _V = r"(?P<rev>refs/(?:pr|convert)/[^/]+|[^/]+)"
 _ROUTES = [
-    ("GET", r"/api/whoami-v2", "whoami"),
     ("POST", r"/api/validate-yaml", "validate_yaml"),
     ("POST", r"/api/repos/create", "create_repo"),
     ("GET", _R, "info"),
@@ -82,12 +81,6 @@ class Api:
             raise HubError(403, f'Forbidden: you don\'t have the rights to write to "{repo_id}"')
         return repo
 
-    def whoami(self, request: Request) -> Any:
-        if request.user is None:
-            raise HubError(401, "Invalid username or password.")
-        orgs = [{"name": name} for name in request.user.orgs]
-        return {"name": request.user.name, "orgs": orgs, "auth": {"accessToken": {"role": request.user.role}}}
-
     # Reading
 
     def info(self, request: Request, kind: str, repo_id: str, rev: str = "main") -> Any:
@@ -96,9 +89,8 @@ class Api:
         siblings = [
             {"rfilename": path, "size": len(data), "blobId": git_name(data)} for path, data in commit.tree.items()
         ]
-        dates = {"lastModified": DATE, "createdAt": DATE}
-        more = {"private": repo.private, "siblings": siblings, "tags": [], "gated": False, "disabled": False}
-        return {"_id": "0" * 24, "id": repo_id, "modelId": repo_id, "sha": commit.sha, **dates, **more}
+        more = {"private": repo.private, "siblings": siblings, "tags": [], "lastModified": DATE}
+        return {"id": repo_id, "modelId": repo_id, "sha": commit.sha, **more}
 
     def tree(self, request: Request, kind: str, repo_id: str, rev: str, path: str | None) -> Any:
         commit = self._readable(request, kind, repo_id).at(rev)
@@ -247,7 +239,7 @@ class Api:
     def add_item(self, request: Request, slug: str) -> Any:
         self._writer(request)
         wanted, found = request.json()["item"], self.collection(request, slug)
-        if any((item["id"], item["type"]) == (wanted["id"], wanted["type"]) for item in found["items"]):
+        if wanted in [{"type": item["type"], "id": item["id"]} for item in found["items"]]:
             raise HubError(409, "Item already in collection")
         found["items"].append({"_id": f"{len(found['items']):024x}", "position": len(found["items"]), **wanted})
         return found
@@ -255,8 +247,6 @@ class Api:
 
 def _entry(commit: Commit, name: str) -> dict[str, Any]:
     """How the Hub describes a file or a folder."""
-    last = {"id": commit.sha, "title": commit.title, "date": DATE}
     data = commit.tree.get(name)
-    if data is None:
-        return {"type": "directory", "oid": git_name(name.encode()), "size": 0, "path": name, "lastCommit": last}
-    return {"type": "file", "oid": git_name(data), "size": len(data), "path": name, "lastCommit": last}
+    kind, content = ("directory", b"") if data is None else ("file", data)
+    return {"type": kind, "oid": git_name(content), "size": len(content), "path": name}

@@ -7,8 +7,16 @@ from huggingface_hub import DatasetCard, ModelCard, parse_eval_result_entries
 from yaml import safe_load
 
 from mnist1d_hf.models.catalog import folder_of, list_pretrained, results
-from mnist1d_hf.publishing.cards import dataset_card, eval_results, merge_card, model_card
-from mnist1d_hf.publishing.repositories import CONFIGURATIONS, data_path, model_repositories, published_config
+from mnist1d_hf.models.configuration_mnist1d import Mnist1dConfig
+from mnist1d_hf.models.modeling_mnist1d import ARCHITECTURES
+from mnist1d_hf.publishing.cards import dataset_card, eval_results, merge_card, model_card, network_words
+from mnist1d_hf.publishing.repositories import (
+    CONFIGURATIONS,
+    OLDEST_TRANSFORMERS,
+    data_path,
+    model_repositories,
+    published_config,
+)
 
 
 def made_dataset_card(**changes):
@@ -80,7 +88,16 @@ def test_a_value_that_nobody_measured_is_an_error():
         made_model_card(recorded=recorded)
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in list_pretrained()])
+NAMES = [entry.name for entry in list_pretrained()]
+
+
+def test_the_datasets_card_has_every_baseline():
+    card = made_dataset_card(baselines={name: results(name) for name in NAMES})
+    for name in NAMES:
+        assert f"| [{name}](https://huggingface.co/someone/mnist1d-{name}) |" in card
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_baseline_has_a_card(name):
     card = made_model_card(name)
     found = results(name)
@@ -119,16 +136,36 @@ def test_per_class_recall_and_precision():
 
 def test_what_later_recipes_may_record_is_said():
     recorded = results("cnn-review")
-    recorded["recipe"] |= {"fresh": 50_000, "reference_accuracy": None, "warmup_steps": 9}
-    recorded["recipe"]["augmentation"] = {"shift": 20.0, "scale": 0.25, "stretch": 0.0}
+    recorded["data"] |= {"configuration": "large-40k", "sha256": {}}
+    recorded["recipe"] |= {"data": "large-40k", "select": "loss", "fresh": 50_000, "warmup_steps": 9}
+    recorded["recipe"] |= {"augmentation": {"shift": 20.0, "scale": 0.25, "stretch": 0.0}, "reference_accuracy": None}
     recorded["diverged"] = [4, 9]
     recorded["members"] = [{**member, "fresh": 0.75 + 0.125 * (n % 2)} for n, member in enumerate(recorded["members"])]
     card = made_model_card("cnn-review", recorded)
+    assert "91.0 % of the 1,000 test samples of\n`large-40k`" in card
+    assert "Trained on `large-40k`, version 1.0.0 of the data." in card
+    assert "the step of the lowest loss on its held-out samples" in card
     assert "| augmentation | shift 20, scale 0.25 |" in card
     assert "| warmup steps | 9 |" in card
     assert "Training failed for 2 seeds (4, 9)" in card
     assert "| the same over 100 seeds, fresh samples | 50,000 | 81.25\u00a0±\u00a06.28 | – |" in card
     assert "To compare with" not in card
+    recorded["recipe"] |= {"data": "stream", "reference_accuracy": 93, "source": "nowhere"}
+    recorded["data"]["configuration"] = "stream"
+    card = made_model_card("cnn-review", recorded)
+    assert "| order of the samples | new samples in every step |" in card
+    assert "test samples of\n`default`" in card
+    assert "To compare with: 93 % (nowhere)." in card
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_has_words(architecture):
+    kind, _ = network_words(Mnist1dConfig(architecture=architecture).to_dict())
+    assert kind
+
+
+def test_cards_state_the_oldest_transformers(repository):
+    assert f'"transformers>={OLDEST_TRANSFORMERS}"' in (repository / "pyproject.toml").read_text()
 
 
 OURS = "---\nlicense: apache-2.0\ntags:\n- a\nconfigs:\n- config_name: new\n---\n\n# New\n"
@@ -150,15 +187,3 @@ def test_keys_that_a_maintainer_added_survive_and_ours_win():
 def test_without_other_keys_a_card_is_left_byte_for_byte():
     for theirs in (None, "# No metadata\n", OURS.replace("new", "old").replace("\n", "\r\n"), "---\n---\n# Empty\n"):
         assert merge_card(OURS, theirs) == OURS
-
-
-def test_a_published_card_takes_foreign_keys_and_stays_what_it_was():
-    card = made_dataset_card()
-    merged = merge_card(card, "---\nviewer: false\n---\n")
-    assert merged == card.replace("\n---\n\n# MNIST", "\nviewer: false\n---\n\n# MNIST")
-
-
-@pytest.mark.parametrize("theirs", ["---\na: [\n---\n", "---\n- a\n---\n"])
-def test_a_card_that_cannot_be_read_is_not_lost(theirs):
-    with pytest.raises(ValueError, match=r"README\.md on the Hub: its YAML cannot be read: .* correct it there"):
-        merge_card(OURS, theirs)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -51,20 +52,16 @@ def test_older_releases_can_read_it(staged):
 def test_the_repeated_samples_are_the_same_signals(staged):
     """The card warns of them: the same but for the two numbers that they were standardised with."""
 
-    def arrays(name, split):
-        table = pq.read_table(staged / name / f"{split}-00000-of-00001.parquet")
-        return table["x"].combine_chunks().flatten().to_numpy().reshape(-1, 40), table["label"].to_numpy()
+    def signals(path):
+        table = pq.read_table(staged / path)
+        x = table["x"].combine_chunks().flatten().to_numpy().reshape(-1, 40)
+        unit = np.round((x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True), 3) + 0.0
+        return [(label, row.tobytes()) for label, row in zip(table["label"].to_pylist(), unit, strict=True)]
 
-    (test, labels), (train, others) = arrays("default", "test"), arrays("large-40k", "train")
-    unit = [(x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True) for x in (test, train)]
-    known = {(label, row.tobytes()) for label, row in zip(others, np.round(unit[1], 3) + 0.0, strict=True)}
-    found = [
-        label for label, row in zip(labels, np.round(unit[0], 3) + 0.0, strict=True) if (label, row.tobytes()) in known
-    ]
-    said = re.search(
-        r"numbers: (\d+) of the\s+1,000 test samples of `default` \(class ([\d, ]+)\)",
-        (staged / "README.md").read_text(),
-    )
+    known = set(signals("large-40k/train-00000-of-00001.parquet"))
+    found = [label for label, row in signals("default/test-00000-of-00001.parquet") if (label, row) in known]
+    card = (staged / "README.md").read_text()
+    said = re.search(r"numbers: (\d+) of the\s+1,000 test samples of `default` \(class ([\d, ]+)\)", card)
     assert said[2] == ", ".join(map(str, sorted(set(found))))
     assert len(found) > 0.9 * int(said[1])  # rounding parts a few
 
@@ -134,10 +131,19 @@ def test_what_stops_a_staging_leaves_the_old_folder(tmp_path, fault):
 # The check
 
 
-def edited(path, old, new):
+TEST = "test-00000-of-00001.parquet"
+
+
+def linked(folder, copy):
+    """The files of a folder under another name; a test that changes one makes a new file."""
+    return Path(shutil.copytree(folder, copy, copy_function=os.link))
+
+
+def edited(folder, old, new):
+    path = folder / "README.md"
     text = path.read_text()
     assert old in text
-    path.unlink()  # it is a link to the staged one
+    path.unlink()
     path.write_text(text.replace(old, new, 1))
 
 
@@ -159,59 +165,48 @@ def other_weights(path):
     path.write_bytes(data[:-400] + bytes(400))
 
 
-BROKEN = {
-    "a missing file": (DATASET, lambda f: (f / "figures/pca.png").unlink(), "figures/pca.png is missing", False),
-    "a wrong byte": (CNN, lambda f: edited(f / "config.json", "cnn", "cNn"), "config.json is damaged", False),
-    "a strange file": (CNN, lambda f: (f / "notes.md").write_text(""), "notes.md: expected in SHA256SUMS", False),
-    "other rows": (
-        DATASET,
-        lambda f: other_rows(f / "shuffled/test-00000-of-00001.parquet"),
-        "shuffled: test x:",
-        True,
-    ),
-    "other type": (DATASET, lambda f: other_type(f / "default/test-00000-of-00001.parquet"), "default", True),
+BROKEN = {  # what -> how to break which folder, and what is said of it; the checksums of the files fit the change
+    "other rows": (DATASET, lambda f: other_rows(f / f"shuffled/{TEST}"), "shuffled: test x:"),
+    "other type": (DATASET, lambda f: other_type(f / f"default/{TEST}"), "README.md: dataset_info of default"),
     "rows in the card": (
         DATASET,
-        lambda f: edited(f / "README.md", "num_examples: 40000", "num_examples: 40001"),
-        "large-40k: does not load",
-        True,
+        lambda f: edited(f, "num_examples: 40000", "num_examples: 40001"),
+        "large-40k: does not",
     ),
     "sizes in the card": (
         DATASET,
-        lambda f: edited(f / "README.md", "dataset_size: 840000", "dataset_size: 840001"),
-        "README.md: dataset_info of default",
-        True,
+        lambda f: edited(f, "dataset_size: 840000", "dataset_size: 84000"),
+        "dataset_info of",
     ),
-    "a path in the card": (
-        DATASET,
-        lambda f: edited(f / "README.md", "path: stream/train-", "path: stream/*/train-"),
-        "stream: does not load",
-        True,
-    ),
-    "no YAML": (DATASET, lambda f: edited(f / "README.md", "---\n", "---\n[\n"), "while parsing", True),
-    "no card": (CNN, lambda f: (f / "README.md").unlink(), "README.md", True),
-    "other weights": (
-        CNN,
-        lambda f: other_weights(f / "model.safetensors"),
-        "expected the recorded accuracy 0.95",
-        True,
-    ),
-    "accuracy in the card": (CNN, lambda f: edited(f / "README.md", "value: 0.95", "value: 0.96"), "model-index", True),
+    "a path in the card": (DATASET, lambda f: edited(f, "path: stream/", "path: stream/*/"), "stream: does not load"),
+    "no YAML": (DATASET, lambda f: edited(f, "---\n", "---\n[\n"), "while parsing"),
+    "no card": (CNN, lambda f: (f / "README.md").unlink(), "README.md"),
+    "other weights": (CNN, lambda f: other_weights(f / "model.safetensors"), "expected the recorded accuracy 0.95"),
+    "accuracy in the card": (CNN, lambda f: edited(f, "value: 0.95", "value: 0.96"), "model-index"),
 }
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_folder_that_is_not_good_is_found(staged, staged_model, tmp_path, what):
-    repository, break_it, message, signed = BROKEN[what]
-    folder = tmp_path / "folder"
-    shutil.copytree(staged if repository is DATASET else staged_model, folder, copy_function=os.link)
+    repository, break_it, message = BROKEN[what]
+    folder = linked(staged if repository is DATASET else staged_model, tmp_path / "folder")
     break_it(folder)
-    if signed:
-        sign(folder)
+    sign(folder)
     with pytest.raises(OSError, match=r"stage it again$") as raised:
         check(repository, folder)
     assert message in str(raised.value)
+
+
+def test_every_file_that_does_not_fit_its_checksum_is_named(staged_model, tmp_path):
+    folder = linked(staged_model, tmp_path / "folder")
+    edited(folder, "cnn", "cNn")
+    (folder / "config.json").unlink()
+    (folder / "notes.md").write_text("")
+    with pytest.raises(OSError, match=r"3 problems: .*stage it again$") as raised:
+        check(CNN, folder)
+    for problem in ("README.md is damaged", "config.json is missing", "notes.md: expected in SHA256SUMS"):
+        assert problem in str(raised.value)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -250,9 +245,8 @@ def test_the_wheel_has_what_staging_needs(repository, tmp_path):
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copyfile(repository / name, source / name)
     code = "import setuptools.build_meta as b; print(b.build_wheel('..'))"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], cwd=source, capture_output=True, text=True, check=True
-    )
+    arguments = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(arguments, cwd=source, capture_output=True, text=True, check=True)
     names = zipfile.ZipFile(tmp_path / done.stdout.split()[-1]).namelist()
     assert "mnist1d_hf/publishing/templates/dataset.md" in names
     assert "mnist1d_hf/models/pretrained/cnn/results.json" in names
