@@ -25,7 +25,6 @@ _ROUTES = [
     ("GET", _R, "info"),
     ("GET", f"{_R}/revision/{_V}", "info"),
     ("GET", f"{_R}/tree/{_V}(?:/(?P<path>.+))?", "tree"),
-    ("POST", f"{_R}/paths-info/{_V}", "paths_info"),
     ("GET", f"{_R}/refs", "refs"),
     ("POST", f"{_R}/preupload/{_V}", "preupload"),
     ("POST", f"{_R}/commit/{_V}", "commit"),
@@ -104,12 +103,6 @@ class Api:
         if path and not names:
             raise HubError(404, f"Entry not found: {path}", "EntryNotFound")
         return [_entry(commit, name) for name in sorted(names)]
-
-    def paths_info(self, request: Request, kind: str, repo_id: str, rev: str) -> Any:
-        commit = self._readable(request, kind, repo_id).at(rev)
-        paths = [path.strip("/") for path in request.json().get("paths", [])]
-        known = [path for path in paths if any(f"{name}/".startswith(f"{path}/") for name in commit.tree)]
-        return [_entry(commit, path) for path in known]
 
     def refs(self, request: Request, kind: str, repo_id: str) -> Any:
         groups: dict[str, list[dict[str, str]]] = {"heads": [], "tags": [], "pr": []}

@@ -46,10 +46,8 @@ class Request:
     corrupt: str | None = None  # paths to be stored with a wrong byte
 
     def json(self) -> Any:
-        """The body, from JSON or from a form."""
-        if "json" in self.headers.get("content-type", ""):
-            return json.loads(self.body or b"null")
-        return parse_qs(self.body.decode())
+        """The body."""
+        return json.loads(self.body or b"null")
 
 
 @dataclasses.dataclass
