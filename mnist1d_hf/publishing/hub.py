@@ -130,9 +130,12 @@ class Hub:
         self.url = f"{self.api.endpoint}/{'datasets/' if repository.repo_type == 'dataset' else ''}{self.repo_id}"
         self.token, self.policy, self.report, self.work = token, policy, report, work
 
-    def call(self, doing: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    def call(self, doing: str, function: Callable[..., Any], **options: Any) -> Any:
         """Call a method of the client for this repository, with retries."""
-        request = lambda: function(*arguments, **self.place, **options)  # noqa: E731
+
+        def request() -> Any:
+            return function(**self.place, **options)
+
         return self.policy.call(f"{self.repo_id}: {doing}", request, self.report, self.token)
 
     def new_folder(self) -> Path:
