@@ -69,6 +69,15 @@ def did_you_mean(name: object, legal: Iterable[str]) -> str:
     "did you mean 'seed'? Allowed: seed, padding"
     """
     legal = list(legal)
-    near = difflib.get_close_matches(str(name), legal, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = nearest(name, legal)
+    hint = "" if near is None else f"did you mean {near!r}? "
     return f"{hint}Allowed: {', '.join(legal)}"
+
+
+def nearest(name: object, legal: Iterable[str]) -> str | None:
+    """The legal name that `name` is most likely a slip of; None if it looks like none of them.
+
+    >>> nearest("sed", ["seed", "padding"])
+    'seed'
+    """
+    return next(iter(difflib.get_close_matches(str(name), list(legal), n=1)), None)

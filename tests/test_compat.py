@@ -1,64 +1,286 @@
+"""The drop-in for the PyPI package `mnist1d`: its names, its results, and the random states that it leaves behind."""
+
+import importlib
 import inspect
+import random
+import warnings
 
 import mnist1d
 import mnist1d.data
+import mnist1d.transform
+import mnist1d.utils
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mnist1d_hf import GeneratorConfig, compat
-from tests.reference import assert_same, reference_dataset
+import mnist1d_hf.compat
+from mnist1d_hf import compat
 
-
-@pytest.mark.parametrize("name", ["get_templates", "get_dataset_args", "make_dataset", "get_dataset"])
-def test_signatures_are_the_originals(name):
-    expected = inspect.signature(getattr(mnist1d.data, name)).parameters
-    found = inspect.signature(getattr(compat, name)).parameters
-    assert [(p.name, p.default, p.kind) for p in found.values()] == [
-        (p.name, p.default, p.kind) for p in expected.values()
-    ]
+MODULES = ("", ".data", ".transform", ".utils")
 
 
-def test_arguments_are_the_originals():
-    assert compat.get_dataset_args(as_dict=True) == mnist1d.get_dataset_args(as_dict=True)
+def states():
+    return random.getstate(), [np.asarray(part).tolist() for part in np.random.get_state()]
+
+
+def assert_equal(found, expected):
+    """The same types, shapes and bits, whatever they are nested in."""
+    if isinstance(expected, dict):
+        assert list(found) == list(expected)
+        for key, value in expected.items():
+            assert_equal(found[key], value)
+    elif isinstance(expected, (list, tuple)):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_equal(one, other)
+    elif isinstance(expected, np.ndarray):
+        assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        assert found.tobytes() == expected.tobytes()
+    else:
+        assert found == expected
+
+
+def both(code, *arguments):
+    """Run `code(package, ...)` with the original and with ours, and compare results and random states."""
+    results = []
+    for package in (mnist1d, compat):
+        random.seed(99)
+        np.random.seed(99)
+        with warnings.catch_warnings(record=True):
+            warnings.simplefilter("always")
+            results.append((code(package, *arguments), states()))
+    (expected, expected_states), (found, found_states) = results
+    assert_equal(found, expected)
+    assert found_states == expected_states
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_has_the_originals_signature(module):
+    original = importlib.import_module(f"mnist1d{module}")
+    ours = importlib.import_module(f"mnist1d_hf.compat{module}")
+    names = [name for name, value in vars(original).items() if not name.startswith("_") and callable(value)]
+    names = [name for name in names if getattr(original, name).__module__.startswith("mnist1d")]
+    assert names
+    for name in names:
+        expected, found = (inspect.signature(getattr(package, name)).parameters for package in (original, ours))
+        assert [(p.name, p.default, p.kind) for p in found.values()] == [
+            (p.name, p.default, p.kind) for p in expected.values()
+        ], name
+
+
+def test_the_package_has_the_originals_shape():
+    assert callable(compat.transform)  # the function, not the module
+    assert inspect.ismodule(compat.data)
+    assert inspect.ismodule(compat.utils)
     assert vars(compat.get_dataset_args()) == vars(mnist1d.get_dataset_args())
+    assert_equal(compat.get_templates(), mnist1d.get_templates())
 
 
-def test_templates_are_the_originals():
-    for key, value in mnist1d.get_templates().items():
-        found = compat.get_templates()[key]
-        assert found.dtype == value.dtype
-        assert found.tobytes() == value.tobytes()
+ARGUMENTS = [
+    {},
+    {"seed": 7, "num_samples": 300},
+    {"num_samples": 200, "shuffle_seq": True},
+    {"num_samples": 203, "train_split": 0.55},
+    {"num_samples": 100, "train_split": 1.0},
+    {"num_samples": 100, "train_split": 0},
+    {"num_samples": 100, "padding": [10, 20]},  # shifts of up to 47 of 32 points
+    {"num_samples": 100, "padding": [60, 60]},
+    {"num_samples": 100, "padding": [60, 36]},
+    {"num_samples": 100, "padding": np.array([30, 40]), "seed": np.int64(3)},
+    {"num_samples": np.int64(100), "final_seq_length": 72},
+    {"num_samples": 100, "corr_noise_scale": 0, "iid_noise_scale": 0},
+    {"num_samples": 100, "scale_coeff": -0.4, "shear_scale": -1},
+    {"num_samples": 100, "template_len": 17, "max_translation": 1},
+    {"num_samples": 100, "shuffle_seq": "yes"},
+]
 
 
-# What notebooks do with the original, `pkg` being the one import that changes.
-def _notebook(pkg):
-    args = pkg.get_dataset_args()
-    args.shuffle_seq = True
-    args.num_samples = 300
-    args.padding = [10, 40]
-    args.seed = 5
-    return pkg.make_dataset(args)
+@pytest.mark.parametrize("changes", ARGUMENTS, ids=[",".join(item) or "default" for item in ARGUMENTS])
+def test_make_dataset_and_what_it_leaves_behind(changes):
+    def code(package):
+        args = package.get_dataset_args()
+        # The original seeds Python's generator with the seed as it is: an integer of NumPy is an error to it there.
+        for name, value in changes.items():
+            plain = package is mnist1d and name == "seed"
+            setattr(args, name, int(value) if plain else value)
+        data = package.data.make_dataset(args)
+        return data, random.random(), np.random.permutation(5)
+
+    both(code)
 
 
-def test_code_for_the_original_runs_and_gives_the_same():
-    found = _notebook(compat)
-    config = GeneratorConfig(shuffle_seq=True, num_samples=300, padding=(10, 40), seed=5)
-    expected = reference_dataset(config)
-    assert list(found) == list(expected)
-    assert_same(found, expected)
+def test_templates_of_the_users_own():
+    own = {"x": np.linspace(-1, 1, 24).reshape(3, 8), "t": np.arange(8), "y": np.array([3, 1, 4])}
+
+    def code(package):
+        args = package.utils.ObjectView({**package.get_dataset_args(as_dict=True), "num_samples": 30})
+        data = package.data.make_dataset(args, own)
+        assert data["templates"] is own
+        return data
+
+    both(code)
 
 
-def test_get_dataset_builds_what_was_asked_and_writes_nothing(tmp_path, capsys):
+@given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from([(12,), (60,), (3, 20), (2, 3, 9)]), data=st.data())
+def test_the_parts_of_transform(seed, shape, data):
+    x = np.random.default_rng(seed).normal(size=shape).astype(data.draw(st.sampled_from(["float64", "float32"])))
+    low = data.draw(st.integers(0, 5))
+    points = data.draw(st.integers(2, 50))
+
+    def code(package):
+        module = importlib.import_module(f"{package.__name__}.transform")
+        np.random.seed(seed)
+        return [
+            module.pad(x if x.ndim < 3 else x[0], (low, low + 4)),
+            module.translate(x, 7),
+            module.corr_noise_like(x, 0.25),
+            module.iid_noise_like(x, 0.02),
+            module.interpolate(x, points),
+            module.interpolate(np.arange(12), points),
+            module.shear(x if x.ndim == 1 else x[..., : len(x)], 0.75),
+        ]
+
+    both(code)
+
+
+def test_transform():
+    def code(package):
+        package.set_seed(5)
+        templates = package.get_templates()
+        return [package.transform(templates["x"][row], templates["t"], package.get_dataset_args()) for row in range(10)]
+
+    both(code)
+
+
+# The data path of the textbook's notebooks ("Understanding Deep Learning") and of the paper's.
+
+
+def notebook_8_1(package):
+    args = package.data.get_dataset_args()
+    data = package.data.get_dataset(args, path="./mnist1d_data.pkl", download=False, regenerate=False)
+    print(f"Examples in training set: {len(data['y'])}")
+    return data["x"].astype("float32"), data["y"].transpose().astype("int64"), data["x_test"].astype("float32")
+
+
+def notebook_8_3(package):
+    args = package.data.get_dataset_args()
+    args.num_samples, args.train_split = 8000, 0.5
+    args.corr_noise_scale, args.iid_noise_scale = 0.25, 2e-2
+    data = package.data.get_dataset(args, path="./mnist1d_data.pkl", download=False, regenerate=True)
+    for row in range(len(data["y"])):
+        if random.random() < 0.15:
+            data["y"][row] = int(random.random() * 10)
+    return data
+
+
+def notebook_9_5(package):
+    data = notebook_8_1(package)
+    turned = [np.roll(row, np.random.randint(40)) * np.random.uniform(0.8, 1.2) for row in data[0][:50]]
+    return data, np.stack(turned)
+
+
+def notebook_10_2(package):
+    args = package.data.get_dataset_args()
+    data = package.data.get_dataset(args, path="./mnist1d_data.pkl", download=False, regenerate=False)
+    return data["x"].transpose().astype("float32"), data["y"].astype("int64")
+
+
+def notebook_20_1(package):
+    args = package.data.get_dataset_args()
+    data = package.data.get_dataset(args, path="./mnist1d_data.pkl", download=False, regenerate=False)
+    x = data["x"].mean() + data["x"].std() * np.random.randn(*data["x"].shape)
+    return x, np.random.permutation(data["y"])
+
+
+def notebook_20_2(package):
+    data = notebook_8_1(package)
+    again = notebook_8_1(package)  # the original finds its file now
+    return data, again, np.random.rand()
+
+
+def notebook_20_3(package):
+    get_dataset, get_dataset_args = package.data.get_dataset, package.data.get_dataset_args
+    set_seed, to_pickle, from_pickle = package.utils.set_seed, package.utils.to_pickle, package.utils.from_pickle
+    data = package.get_dataset(args=package.get_dataset_args(), download=False)
+    package.set_seed(3)
+    masks = np.random.rand(4, 4)
+    to_pickle({"masks": masks}, "masks.pkl")
+    set_seed(4)
+    later = get_dataset(get_dataset_args(), path="other.pkl", download=False)
+    return data["templates"]["y"], from_pickle("masks.pkl"), later, np.random.rand()
+
+
+def paper_sizes(package):
+    sets = []
+    for size in (1000, 2000):
+        args = package.get_dataset_args()
+        args.num_samples, args.train_split = size, 0.25
+        sets.append(package.data.make_dataset(args))
+    return sets, random.random()
+
+
+def paper_building(package):
+    templates, args = package.get_templates(), package.get_dataset_args()
+    package.utils.set_seed(args.seed)
+    x = templates["x"]
+    padded = importlib.import_module(f"{package.__name__}.transform").pad(x, args.padding)
+    return padded, [package.transform(row, templates["t"], args) for row in x]
+
+
+NOTEBOOKS = [
+    *(notebook_8_1, notebook_8_3, notebook_9_5, notebook_10_2, notebook_20_1, notebook_20_2, notebook_20_3),
+    *(paper_sizes, paper_building),
+]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=[item.__name__ for item in NOTEBOOKS])
+def test_notebooks_give_the_same_with_one_line_changed(notebook, tmp_path, monkeypatch, capsys):
+    def code(package):
+        place = tmp_path / package.__name__
+        place.mkdir()
+        monkeypatch.chdir(place)
+        capsys.readouterr()
+        return notebook(package), capsys.readouterr().out.splitlines()[:1]
+
+    both(code)
+
+
+def test_get_dataset_reads_and_writes_nothing(tmp_path, capsys):
     args = compat.get_dataset_args()
     args.num_samples = 100
     (tmp_path / "mnist1d_data.pkl").write_bytes(b"not a pickle that anyone should open")
     data = compat.get_dataset(args, path="mnist1d_data.pkl", download=False, regenerate=True)
     assert data["x"].shape == (80, 40)
-    assert "80 training and 20 test" in capsys.readouterr().out
+    assert capsys.readouterr().out == "Did or could not load data from mnist1d_data.pkl. Rebuilding dataset...\n"
+    with pytest.warns(UserWarning, match="would ignore them here"):
+        compat.get_dataset(args, path="mnist1d_data.pkl", verbose=False, download=False)
     assert (tmp_path / "mnist1d_data.pkl").read_bytes().startswith(b"not a pickle")
-    own = {"x": np.eye(3), "t": np.arange(3.0), "y": np.arange(3)}
-    assert set(compat.get_dataset(args, verbose=False, template=own)["y"]) == {0, 1, 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["mnist1d_data.pkl"]
     assert capsys.readouterr().out == ""
+
+
+def test_where_the_original_ignores_arguments_a_warning_says_so_and_no_state_changes():
+    args = compat.get_dataset_args()
+    args.num_samples = 100
+    before = states()
+    with pytest.warns(UserWarning, match="num_samples as given; mnist1d itself would ignore them here"):
+        data = compat.get_dataset(args, verbose=False)  # download=True
+    assert data["x"].shape == (80, 40)
+    assert states() == before
+    compat.get_dataset(compat.get_dataset_args(), verbose=False, anything="goes")  # and no warning: an error in pytest
+    with pytest.raises(AssertionError, match="found both"):
+        compat.get_dataset(args, download=True, regenerate=True)
+
+
+def test_a_slip_in_an_attribute_is_named():
+    args = compat.get_dataset_args()
+    args.noise_scale = 0.5
+    args.learning_rate = 0.1  # the user's own, like nothing here
+    with pytest.warns(UserWarning, match="args.noise_scale: no such argument.*did you mean iid_noise_scale") as found:
+        compat.make_dataset(args)
+    assert len(found) == 1
 
 
 def test_bad_arguments_are_named():
@@ -66,5 +288,32 @@ def test_bad_arguments_are_named():
         compat.make_dataset({"seed": 1})
     with pytest.raises(ValueError, match=r"args: missing num_samples, .*start from get_dataset_args"):
         compat.make_dataset(compat.ObjectView({"seed": 1}))
-    with pytest.raises(TypeError, match="unknown argument 'templates'"):
-        compat.get_dataset(compat.get_dataset_args(), templates=None)
+    args = compat.get_dataset_args()
+    args.num_samples = 3
+    with pytest.raises(ValueError, match="num_samples: expected at least one for each of the 10 classes, found 3"):
+        compat.make_dataset(args)
+
+
+def test_plot_signals(monkeypatch):
+    plt = pytest.importorskip("matplotlib.pyplot", reason="needs the extra torch")
+    plt.switch_backend("agg")
+    monkeypatch.setattr(plt, "show", lambda: None)
+
+    def code(package):
+        templates = package.get_templates()
+        figure = package.plot_signals(
+            templates["x"], templates["t"], labels=templates["y"], args=package.get_dataset_args(), do_transform=True
+        )
+        lines = [axis.lines[0].get_xydata() for axis in figure.axes]
+        texts = [(axis.get_title(), axis.get_xlim(), axis.get_ylim()) for axis in figure.axes]
+        plt.close(figure)
+        return lines, texts, tuple(figure.get_size_inches())
+
+    both(code)
+
+
+def test_everything_else_leaves_the_global_generators_alone():
+    before = states()
+    mnist1d_hf.make_dataset()
+    mnist1d_hf.sample(range(10))
+    assert states() == before

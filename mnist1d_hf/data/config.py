@@ -40,7 +40,8 @@ class GeneratorConfig:
         template_len: points of a signal before padding; the working grid has `template_len + padding[1]` points.
         padding: least and greatest number of zeros appended to a template, both inclusive.
         scale_coeff: width of the uniform factor, drawn from 1 ± scale_coeff / 2.
-        max_translation: the circular shift is drawn from 0 .. max_translation - 1 points of the working grid.
+        max_translation: the circular shift is drawn from 0 .. max_translation - 1 points of the working grid; a shift
+            by all of its points or more leaves the signal where it is, as in the original.
         corr_noise_scale: standard deviation of the white noise that, smoothed (Gaussian, 2 points), fills the padding.
         iid_noise_scale: standard deviation of the white noise added everywhere.
         shear_scale: width of the uniform slope, drawn from ± shear_scale / 2.
@@ -86,12 +87,7 @@ class GeneratorConfig:
             if value < 0:
                 raise InvalidValueError(f"{name}: expected a finite number of at least 0, found {value!r}")
             put(name, value)
-        put("max_translation", check_integer("max_translation", self.max_translation, 1))
-        if self.max_translation > self.padded_length:
-            raise InvalidValueError(
-                f"max_translation: expected at most the padded length template_len + padding[1] = "
-                f"{self.padded_length}, found {self.max_translation}"
-            )
+        put("max_translation", check_integer("max_translation", self.max_translation, 1, 2**31))
         put("shuffle_seq", _boolean("shuffle_seq", self.shuffle_seq))
         put("final_seq_length", check_integer("final_seq_length", self.final_seq_length, 2))
         put("seed", check_integer("seed", self.seed, 0, 2**32 - 1))

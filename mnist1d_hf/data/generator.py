@@ -38,6 +38,7 @@ class Generated(NamedTuple):
     latents: dict[str, Array]  # each (n,): padding, translation int64; scale, shear float64
     num_train: int
     templates: Templates
+    random_state: tuple[Any, ...]  # of the generator after the last draw, as `np.random.get_state` gives it
 
 
 class Draws(NamedTuple):
@@ -139,7 +140,7 @@ def generate(
     latents = {name: np.concatenate([getattr(draws, name) for draws in drawn])[order] for name in LATENTS}
     label = np.repeat(np.arange(num_classes), n // num_classes)[order]
     t = _time_axis(arrays["t"], config) / std
-    return Generated(x, label, t, latents, num_train, arrays)
+    return Generated(x, label, t, latents, num_train, arrays, cast(Any, random.get_state()))
 
 
 def check_std(std: float) -> None:
@@ -254,24 +255,15 @@ class SignalMaker:
         return np.stack([self.dilated[code] for code in codes.tolist()])[index]
 
     def translate(self, rows: Array, shift: Array) -> Array:
-        """Circular shift of each row to the right; the result has the signals in columns."""
-        source = np.arange(self.length)[:, None] - shift
+        """Circular shift of each row to the right, none where it is as long as the row; signals stand in columns."""
+        source = np.arange(self.length)[:, None] - shift * (shift < self.length)
         source += self.length * (source < 0)
         source += np.arange(len(rows)) * self.length
         return rows.ravel()[source]
 
     def smooth(self, normals: Array) -> Array:
         """`scipy.ndimage.gaussian_filter(scale * normals, 2)` along columns, in scipy's order of additions."""
-        radius, length = len(self.kernel) // 2, self.length
-        extended = (self.config.corr_noise_scale * normals)[self.reflect]
-        total = extended[radius : radius + length] * self.kernel[radius]
-        term = np.empty_like(total)
-        for j in range(radius, 0, -1):
-            before, after = radius - j, radius + j
-            np.add(extended[before : before + length], extended[after : after + length], out=term)
-            term *= self.kernel[before]
-            total += term
-        return total
+        return gaussian_filter(self.config.corr_noise_scale * normals, self.kernel, self.reflect)
 
     def subsample(self, signal: Array) -> Array:
         """`numpy.interp` of each column on the final grid."""
@@ -296,6 +288,26 @@ def _gaussian_kernel() -> Array:
     radius = int(4.0 * _SIGMA + 0.5)
     weights = np.exp(-0.5 / (_SIGMA * _SIGMA) * np.arange(-radius, radius + 1) ** 2)
     return weights / weights.sum()
+
+
+def gaussian_filter(noise: Array, kernel: Array | None = None, reflect: Array | None = None) -> Array:
+    """`scipy.ndimage.gaussian_filter1d(noise, 2, axis=0)` in scipy's order of additions: (points, ...) in and out.
+
+    Args:
+        noise: float64.
+        kernel, reflect: from `_gaussian_kernel` and `_reflected`, where the caller has them already.
+    """
+    kernel = _gaussian_kernel() if kernel is None else kernel
+    radius, length = len(kernel) // 2, len(noise)
+    extended = noise[_reflected(length, radius) if reflect is None else reflect]
+    total = extended[radius : radius + length] * kernel[radius]
+    term = np.empty_like(total)
+    for j in range(radius, 0, -1):
+        before, after = radius - j, radius + j
+        np.add(extended[before : before + length], extended[after : after + length], out=term)
+        term *= kernel[before]
+        total += term
+    return total
 
 
 def _reflected(length: int, radius: int) -> Array:

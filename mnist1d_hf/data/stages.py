@@ -55,7 +55,7 @@ def transformation_stages(
     padded = np.concatenate([template, np.zeros(zeros)])
     dilated = maker.dilate(np.array([label]), np.array([zeros]))[0]
     scaled = dilated * scale
-    translated = np.roll(scaled, shift)
+    translated = maker.translate(scaled[None], np.array([shift]))[:, 0]
     filled = np.where(translated != 0, translated, maker.smooth(corr[:, None])[:, 0])
     noisy = filled + config.iid_noise_scale * iid
     sheared = noisy - shear * maker.slope[:, 0]

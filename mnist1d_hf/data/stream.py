@@ -147,7 +147,8 @@ class StreamPlan:
         self.num_noise = int(max(self._noise[0].max(), self._noise[2].max())) + 1
         # Three words for the latents, then four normals to a word.
         self.words = 3 + -(-(self.num_smooth + self.num_noise) // 4)
-        combinations = self.num_classes * self.span * config.max_translation
+        self.shifts = min(config.max_translation, length)  # longer ones leave a signal where it is, as 0 does
+        combinations = self.num_classes * self.span * self.shifts
         codes = np.arange(combinations)
         small = combinations * config.final_seq_length <= _MOST_TABLE
         table = self._rows(codes) if small else None
@@ -208,7 +209,8 @@ class StreamPlan:
             "translation": translation,
             "shear": self.config.shear_scale * centred(low[:, 2]),
         }
-        return label, (label * self.span + extra) * self.config.max_translation + translation, latents
+        shift = translation * (translation < self.shifts)
+        return label, (label * self.span + extra) * self.shifts + shift, latents
 
     def _table_rows(self, code: Array) -> _Rows:
         """Rows for these combinations, float32, the signal divided by the population's standard deviation."""
@@ -221,7 +223,7 @@ class StreamPlan:
 
     def _rows(self, code: Array) -> _Rows:
         """Rows for these combinations, float64, in the generator's own units."""
-        rest, translation = np.divmod(code, self.config.max_translation)
+        rest, translation = np.divmod(code, self.shifts)
         label, extra = np.divmod(rest, self.span)
         dilated = self._maker.dilate(label, self.config.padding[0] + extra)
         place = (self._maker.left[None, :] - translation[:, None]) % dilated.shape[1]
@@ -246,12 +248,14 @@ class StreamPlan:
     def _moments(self, codes: Array, table: _Rows | None) -> tuple[float, float]:
         """Mean and standard deviation of all numbers of the population, in closed form, to single precision."""
         sums = np.zeros((5, self.config.final_seq_length))
+        times = np.where(codes % self.shifts == 0, 1 + self.config.max_translation - self.shifts, 1)[:, None]
         for start in range(0, len(codes), 4096):
             part = slice(start, start + 4096)
             rows = self._rows(codes[part]) if table is None else _Rows(*(item[part] for item in table))
             clean, left, right = rows
-            sums += [clean.sum(0), (clean**2).sum(0), left.sum(0), right.sum(0), (left * right).sum(0)]
-        clean1, clean2, left1, right1, both = sums / len(codes)
+            terms = (clean, clean**2, left, right, left * right)
+            sums += [(times[part] * term).sum(0) for term in terms]
+        clean1, clean2, left1, right1, both = sums / times.sum()
         smooth_l, smooth_r = self._smooth_left, self._smooth_right
         square = clean2 * (1 + self.config.scale_coeff**2 / 12)
         square += left1 * (smooth_l**2).sum(0) + right1 * (smooth_r**2).sum(0)

@@ -21,6 +21,7 @@ CONFIGS = [
     {"final_seq_length": 2},
     {"padding": (0, 3), "template_len": 5, "max_translation": 8},
     {"padding": (0, 0), "max_translation": 1},
+    {"padding": (10, 20)},  # shifts of up to 47 of 32 points
     {"scale_coeff": 0.0, "shear_scale": 2.0},
     {"shuffle_seq": True},
 ]
@@ -81,7 +82,8 @@ def _by_hand(config, label, latents, templates, seed):
     for number, row in enumerate(label):
         padded = np.concatenate([templates["x"][row] + 1e-8, np.zeros(latents["padding"][number])])
         signal = np.interp(grid, np.linspace(0, 1, len(padded)), padded) * latents["scale"][number]
-        signal = np.roll(signal, latents["translation"][number])
+        shift = latents["translation"][number]
+        signal = np.roll(signal, shift if shift < len(grid) else 0)
         signal -= latents["shear"][number] * np.linspace(-0.5, 0.5, len(grid))
         rows.append(np.interp(fine, grid, signal))
     x = np.asarray(rows)
