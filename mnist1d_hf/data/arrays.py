@@ -15,22 +15,31 @@ if TYPE_CHECKING:
     import torch
 
 
-def to_numpy(dataset: datasets.Dataset | pa.Table) -> tuple[NDArray[Any], NDArray[Any]]:
+def to_numpy(dataset: datasets.Dataset | pa.Table, channels: str | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
     """A split as arrays: `x` (n, length) of the column's dtype, `label` int64 (n,).
 
     Also for a filtered, shuffled, sliced or concatenated dataset, whatever its format, and for an Arrow table, such as
     a stream in the format "arrow" gives them, with `batch` too. Where the rows lie in one Arrow chunk the arrays
     share its memory and are read-only: copy them before writing.
 
+    Args:
+        dataset: one split.
+        channels: "first" gives `x` an axis for channels as (n, 1, length), for convolutions in PyTorch; "last" as
+            (n, length, 1), for Keras and JAX. None gives (n, length).
+
     Raises:
         InvalidTypeError: neither one split of a map-style dataset nor a table.
-        InvalidValueError: no columns `x` and `label`, missing values, or signals of unequal length.
+        InvalidValueError: no columns `x` and `label`, missing values, signals of unequal length, unknown `channels`.
 
     >>> import mnist1d_hf
     >>> x, label = to_numpy(mnist1d_hf.load_dataset(split="test"))
     >>> x.shape, str(x.dtype), label.shape
     ((1000, 40), 'float32', (1000,))
+    >>> to_numpy(mnist1d_hf.load_dataset(split="test"), channels="first")[0].shape
+    (1000, 1, 40)
     """
+    if channels not in (None, "first", "last"):
+        raise InvalidValueError(f"channels: expected 'first', 'last' or None, found {channels!r}")
     if isinstance(dataset, (dict, datasets.IterableDatasetDict)):
         raise InvalidTypeError(
             f"dataset: expected one split, found all of them; pass dataset[name], name in {list(dataset)}"
@@ -45,13 +54,19 @@ def to_numpy(dataset: datasets.Dataset | pa.Table) -> tuple[NDArray[Any], NDArra
     x, label = (_rows(dataset, name) for name in ("x", "label"))
     if pa.types.is_list(label.type):  # rows that are batches, as IterableDataset.batch makes them
         x, label = _unbatched(x), _unbatched(label)
-    return _signals(x), _join([_numbers(chunk, "label") for chunk in label.chunks], np.int64)
+    signals = _signals(x)
+    if channels is not None:
+        signals = signals[:, None] if channels == "first" else signals[:, :, None]
+    return signals, _join([_numbers(chunk, "label") for chunk in label.chunks], np.int64)
 
 
-def to_torch(dataset: datasets.Dataset | pa.Table, device: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
+def to_torch(
+    dataset: datasets.Dataset | pa.Table, device: Any = None, channels: str | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """A split as tensors on `device`: `x` float32 (n, length), `label` int64 (n,). They own their memory.
 
-    It takes what `to_numpy` takes. As `collate_fn` it is also the fastest way from a stream into a `DataLoader`.
+    It takes what `to_numpy` takes, `channels` too. As `collate_fn` it is also the fastest way from a stream into a
+    `DataLoader`.
 
     Raises:
         InvalidTypeError, InvalidValueError: as `to_numpy`.
@@ -71,7 +86,7 @@ def to_torch(dataset: datasets.Dataset | pa.Table, device: Any = None) -> tuple[
     require("torch")
     import torch
 
-    x, label = to_numpy(dataset)
+    x, label = to_numpy(dataset, channels)
     # A copy: the arrays are read-only (a memory-mapped file, perhaps), and tensors are always writeable.
     return (
         torch.from_numpy(np.array(x, dtype=np.float32)).to(device),

@@ -44,8 +44,11 @@ class Mnist1d(datasets.ArrowBasedBuilder):
     """Builds MNIST-1D with the exact generator; `datasets.load_dataset("mnist1d", ...)` ends here.
 
     Columns: `x`, List(float32, length=40) standardised signals; `label`, ClassLabel "0".."9".
-    Options: every argument of `GeneratorConfig`, `dtype` ("float32" or "float64"), `latents` (adds the columns
-    `padding`, `translation`, `scale`, `shear`) and `templates` (the user's own).
+    Options: every argument of `GeneratorConfig`; `num_train` and `num_test` instead of `num_samples` and
+    `train_split`; `validation` (fraction of the training rows, the last ones, as a split of its own); `dtype`
+    ("float32" or "float64"); `latents` (adds the columns `padding`, `translation`, `scale`, `shear`); `clean` (adds the
+    column `clean`, the signal without noise); `label_noise` (the fraction of the training labels that is drawn anew;
+    adds the column `clean_label`); `templates` (the user's own).
     """
 
     VERSION = VERSION
@@ -114,7 +117,8 @@ class Mnist1d(datasets.ArrowBasedBuilder):
     def _table(self, start: int, stop: int) -> pa.Table:
         if self.config.rows is not None:
             return stream_table(self.config, start, stop)
-        return to_table(_made(self.config.generator, self.config.templates), self.config, start, stop)
+        made = _made(self.config.generator, self.config.templates, self.config.clean)
+        return to_table(made, self.config, start, stop)
 
 
 def _joined(shards: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -135,17 +139,17 @@ def _progress(num_samples: int) -> Any:
     return hf_tqdm(total=num_samples, desc="Making samples", unit=" samples", **({"disable": True} if quick else {}))
 
 
-_kept: OrderedDict[tuple[GeneratorConfig, str], Generated] = OrderedDict()
+_kept: OrderedDict[tuple[GeneratorConfig, str, bool], Generated] = OrderedDict()
 _kept_lock = threading.Lock()
 
 
-def _made(generator: GeneratorConfig, templates: Templates | None) -> Generated:
+def _made(generator: GeneratorConfig, templates: Templates | None, clean: bool) -> Generated:
     """The generated dataset, made at most once in a process as long as it is among the recent ones."""
-    key = (generator, "" if templates is None else templates_digest(templates))
+    key = (generator, "" if templates is None else templates_digest(templates), clean)
     with _kept_lock:
         if key not in _kept:
             with _progress(generator.num_samples) as bar:
-                _kept[key] = generate(generator, templates, bar.update)
+                _kept[key] = generate(generator, templates, bar.update, clean=clean)
         _kept.move_to_end(key)
         while len(_kept) > 1 and sum(made.x.nbytes for made in _kept.values()) > _KEPT_BYTES:
             _kept.popitem(last=False)
@@ -171,7 +175,7 @@ def load_dataset(
         name: one of "default", "noise-free", "large-40k", "shuffled", "custom", "stream".
         split, cache_dir, features, download_mode, verification_mode, keep_in_memory, streaming, num_proc:
             as in `datasets.load_dataset`.
-        arguments: any argument of `GeneratorConfig`, `dtype`, `latents`, `templates`.
+        arguments: any option of `Mnist1d`: the generator's arguments, `validation`, `label_noise`, `latents`, ...
 
     Returns:
         `DatasetDict`, or `Dataset` for one split; with `streaming`, their iterable counterparts.

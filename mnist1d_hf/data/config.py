@@ -36,7 +36,7 @@ class GeneratorConfig:
 
     Attributes:
         num_samples: samples in both splits together; rounded down to a multiple of the number of classes.
-        train_split: fraction of them that goes to the training split, in (0, 1).
+        train_split: fraction of them that goes to the training split, in (0, 1]; with 1 there is no test split.
         template_len: points of a signal before padding; the working grid has `template_len + padding[1]` points.
         padding: least and greatest number of zeros appended to a template, both inclusive.
         scale_coeff: width of the uniform factor, drawn from 1 ± scale_coeff / 2.
@@ -77,13 +77,13 @@ class GeneratorConfig:
             object.__setattr__(self, name, value)
 
         put("num_samples", check_integer("num_samples", self.num_samples, 1))
-        put("train_split", _real("train_split", self.train_split))
-        if not 0 < self.train_split < 1:
-            raise InvalidValueError(f"train_split: expected a fraction between 0 and 1, found {self.train_split!r}")
+        put("train_split", check_real("train_split", self.train_split))
+        if not 0 < self.train_split <= 1:
+            raise InvalidValueError(f"train_split: expected a fraction above 0 and up to 1, found {self.train_split!r}")
         put("template_len", check_integer("template_len", self.template_len, 2))
         put("padding", _padding(self.padding))
         for name in ("scale_coeff", "corr_noise_scale", "iid_noise_scale", "shear_scale"):
-            value = _real(name, getattr(self, name))
+            value = check_real(name, getattr(self, name))
             if value < 0:
                 raise InvalidValueError(f"{name}: expected a finite number of at least 0, found {value!r}")
             put(name, value)
@@ -101,7 +101,7 @@ class GeneratorConfig:
         """Samples of the training and the test split.
 
         Raises:
-            InvalidValueError: fewer samples than classes, or an empty split.
+            InvalidValueError: fewer samples than classes, or an empty split that was not asked for.
 
         >>> GeneratorConfig().split_sizes()
         (4000, 1000)
@@ -112,10 +112,10 @@ class GeneratorConfig:
             )
         total = self.num_samples // num_classes * num_classes
         train = int(total * self.train_split)
-        if not 0 < train < total:
+        if train == 0:
             raise InvalidValueError(
-                f"train_split: {self.train_split!r} of {total} samples leaves a split empty "
-                f"({train} train, {total - train} test); expected a fraction that leaves both at least one sample"
+                f"train_split: {self.train_split!r} of {total} samples leaves the training split empty; "
+                f"expected a fraction that gives it at least one sample"
             )
         return train, total - train
 
@@ -137,7 +137,8 @@ def check_integer(name: str, value: Any, least: int, most: int | None = None) ->
     return number
 
 
-def _real(name: str, value: Any) -> float:
+def check_real(name: str, value: Any) -> float:
+    """`value` as a float, if it is a finite number; else the error says so."""
     if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
         raise InvalidTypeError(f"{name}: expected a finite number, found {value!r} ({type(value).__name__})")
     try:

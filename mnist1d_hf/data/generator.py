@@ -39,6 +39,7 @@ class Generated(NamedTuple):
     num_train: int
     templates: Templates
     random_state: tuple[Any, ...]  # of the generator after the last draw, as `np.random.get_state` gives it
+    clean: Array | None = None  # float64 (n, length): `x` without both noises, standardised as `x` is
 
 
 class Draws(NamedTuple):
@@ -98,8 +99,12 @@ def generate(
     config: GeneratorConfig | None = None,
     templates: Mapping[str, Any] | None = None,
     progress: Callable[[int], object] | None = None,
+    *,
+    clean: bool = False,
 ) -> Generated:
     """Make all samples of `config` in their final order; `progress` is called with the number just made.
+
+    With `clean`, make each signal also without its noise.
 
     >>> generate(GeneratorConfig(num_samples=20)).label.shape
     (20,)
@@ -118,12 +123,15 @@ def generate(
     random, twister = legacy_random(config.seed)
     signals = SignalMaker(config, arrays["x"])
     x = np.empty((n, config.final_seq_length))
+    noise_free = np.empty_like(x) if clean else None
     drawn: list[Draws] = []
     for start in range(0, n, signals.block):
         stop = min(start + signals.block, n)
         draws = draw_samples(random, twister, config, stop - start)
         template = np.arange(start, stop) // (n // num_classes)
         x[start:stop] = signals.make(template, draws)
+        if noise_free is not None:
+            noise_free[start:stop] = signals.make_clean(template, draws)
         drawn.append(draws._replace(normals=np.empty(0)))
         if progress is not None:
             progress(stop - start)
@@ -132,15 +140,19 @@ def generate(
     x = x[order]
     if config.shuffle_seq:
         # This indexing leaves a transposed memory layout, which decides the order in which std() and mean() add.
-        x = x[..., random.permutation(config.final_seq_length)]
+        positions = random.permutation(config.final_seq_length)
+        x = x[..., positions]
     mean, std = x.mean(), x.std()
     check_std(std)
     x -= mean
     x /= std
     latents = {name: np.concatenate([getattr(draws, name) for draws in drawn])[order] for name in LATENTS}
     label = np.repeat(np.arange(num_classes), n // num_classes)[order]
+    if noise_free is not None:
+        noise_free = noise_free[order] if not config.shuffle_seq else noise_free[order][:, positions]
+        noise_free = (noise_free - mean) / std
     t = _time_axis(arrays["t"], config) / std
-    return Generated(x, label, t, latents, num_train, arrays, cast(Any, random.get_state()))
+    return Generated(x, label, t, latents, num_train, arrays, cast(Any, random.get_state()), noise_free)
 
 
 def check_std(std: float) -> None:
@@ -238,6 +250,13 @@ class SignalMaker:
         noise = self.smooth(normals[:length])
         signal = np.where(clean != 0, clean, noise)
         signal += self.config.iid_noise_scale * normals[length:]
+        signal -= draws.shear * self.slope
+        return self.subsample(signal).T
+
+    def make_clean(self, template: Array, draws: Draws) -> Array:
+        """The signals of `make` without both noises: zeros in the padding, before the shear."""
+        signal = self.translate(self.dilate(template, draws.padding), draws.translation)
+        signal *= draws.scale
         signal -= draws.shear * self.slope
         return self.subsample(signal).T
 

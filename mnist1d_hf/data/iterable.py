@@ -35,6 +35,8 @@ def stream(
     *,
     templates: Mapping[str, Any] | None = None,
     latents: bool = False,
+    clean: bool = False,
+    label_noise: float = 0.0,
 ) -> datasets.IterableDataset:
     """New samples without end, as a `datasets.IterableDataset` that gives Arrow tables.
 
@@ -50,6 +52,8 @@ def stream(
             or less where there are fewer blocks.
         templates: as in `mnist1d_hf.make_dataset`.
         latents: add the columns padding, translation int32, scale, shear float32.
+        clean: add the column clean, the signal without both noises on the same scale.
+        label_noise: probability with which a label is drawn anew, uniformly; adds the column clean_label.
 
     Returns:
         Rows of `x` List(float32, length=final_seq_length) and `label` ClassLabel.
@@ -70,7 +74,8 @@ def stream(
     (torch.Size([256, 40]), torch.Size([256]))
     """
     generator = GeneratorConfig() if config is None else config
-    chosen = Mnist1dBuilderConfig.for_stream(generator, seed, num_samples, templates, latents)
+    columns = {"latents": latents, "clean": clean, "label_noise": label_noise}
+    chosen = Mnist1dBuilderConfig.for_stream(generator, seed, num_samples, templates, **columns)
     examples = StreamExamples(chosen, chosen.features, num_shards)
     return datasets.IterableDataset(examples, info=dataset_info(chosen), split=datasets.Split.TRAIN)
 

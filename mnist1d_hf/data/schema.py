@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,10 +13,19 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from mnist1d_hf.data.config import ARGUMENTS, GeneratorConfig, check_integer
+from mnist1d_hf.data.config import ARGUMENTS, GeneratorConfig, check_integer, check_real
 from mnist1d_hf.data.configurations import find_configuration, name_of
 from mnist1d_hf.data.generator import Generated
-from mnist1d_hf.data.stream import BLOCK, MAX_INDEX, MAX_SEED, VALUES_VERSION, Samples, plan_of, sample
+from mnist1d_hf.data.stream import (
+    BLOCK,
+    MAX_INDEX,
+    MAX_SEED,
+    VALUES_VERSION,
+    Samples,
+    collect,
+    noisy_labels,
+    plan_of,
+)
 from mnist1d_hf.data.templates import Templates, check_templates
 from mnist1d_hf.errors import InvalidTypeError, InvalidValueError, did_you_mean
 
@@ -40,7 +50,9 @@ VERSION = datasets.Version("1.0.0")  # of the data: raised when the numbers of t
 # Part of every cache folder's name: what another algorithm wrote is never read.
 ALGORITHM_HASH = hashlib.sha256(json.dumps(["columns x label 1", str(VERSION), VALUES_VERSION]).encode()).hexdigest()
 DTYPES = ("float32", "float64")
-OPTIONS = (*ARGUMENTS, "dtype", "latents", "templates")
+COLUMN_OPTIONS = ("dtype", "latents", "clean", "label_noise", "templates")
+EXTRAS = ("clean", "label_noise", "validation")  # options that leave no trace in names and files where they are not set
+OPTIONS = (*ARGUMENTS, "num_train", "num_test", "validation", *COLUMN_OPTIONS)
 
 
 class StreamRows(NamedTuple):
@@ -52,7 +64,12 @@ class StreamRows(NamedTuple):
 
 @dataclasses.dataclass
 class Mnist1dBuilderConfig(datasets.BuilderConfig):
-    """What is built: the generator's arguments, the type of the numbers, and whether latents are columns too.
+    """What is built: the generator's arguments, the type of the numbers, the splits, and which columns there are.
+
+    Attributes:
+        validation: fraction of the training rows, the last ones, that is the split "validation"; 0 for no such split.
+        latents, clean: whether there are columns for what was drawn, and for the signal without noise.
+        label_noise: probability with which a training label is drawn anew; 0 for no column `clean_label`.
 
     With `rows` it is a part of the stream; then `num_samples`, `train_split` and `seed` of `generator` play no part.
     """
@@ -60,6 +77,9 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
     generator: GeneratorConfig = dataclasses.field(default_factory=GeneratorConfig)
     dtype: str = "float32"
     latents: bool = False
+    clean: bool = False
+    label_noise: float = 0.0
+    validation: float = 0.0
     templates: Templates | None = None
     rows: StreamRows | None = None
 
@@ -73,10 +93,12 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
                 raise InvalidTypeError(f"unknown argument {key!r} of mnist1d: {did_you_mean(key, OPTIONS)}")
         if base.endless:
             return cls._resolve_stream(given)
-        dtype, latents, templates = (given.pop(key, None) for key in ("dtype", "latents", "templates"))
+        columns = {key: given.pop(key) for key in COLUMN_OPTIONS if key in given}
+        validation = _check_fraction("validation", given.pop("validation", 0.0))
+        templates = None if "templates" not in columns else check_templates(columns.pop("templates"))
+        sizes = _sizes_as_generator_arguments(given)
         generator = dataclasses.replace(base.generator, **given)
-        checked = None if templates is None else check_templates(templates)
-        if checked is not None:
+        if templates is not None:
             base = find_configuration("custom")
         elif generator != base.generator:
             base = find_configuration(name_of(generator))
@@ -85,28 +107,38 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
             version=VERSION,
             description=base.description,
             generator=generator,
-            dtype=_check_dtype(dtype),
-            latents=_check_latents(latents),
-            templates=checked,
+            validation=validation,
+            templates=templates,
+            **_checked_columns(**columns),
         )
         _ = config.split_sizes  # raises where a split would be empty
+        if sizes and config.generator.num_samples % config.num_classes:
+            raise InvalidValueError(
+                f"num_train + num_test: expected a multiple of the {config.num_classes} classes (each has as many "
+                f"samples), found {config.generator.num_samples}"
+            )
         return config
 
     @classmethod
     def _resolve_stream(cls, given: dict[str, Any]) -> Mnist1dBuilderConfig:
-        if "train_split" in given:
-            raise InvalidValueError("train_split: the stream has one split, train; for other data take another seed")
-        if _check_dtype(given.pop("dtype", None)) != "float32":
+        for key in ("train_split", "num_train", "num_test", "validation"):
+            if key in given:
+                raise InvalidValueError(f"{key}: the stream has one split, train; for other data take another seed")
+        if _check_dtype(given.pop("dtype", "float32")) != "float32":
             raise InvalidValueError("dtype: the stream is made in float32; for float64 choose another configuration")
         seed, num_samples = given.pop("seed", 0), given.pop("num_samples", None)
-        latents, templates = given.pop("latents", None), given.pop("templates", None)
-        return cls.for_stream(GeneratorConfig(**given), seed, num_samples, templates, latents)
+        columns = {key: given.pop(key) for key in COLUMN_OPTIONS if key in given}
+        return cls.for_stream(GeneratorConfig(**given), seed, num_samples, **columns)
 
     @classmethod
     def for_stream(
-        cls, generator: GeneratorConfig, seed: Any, num_samples: Any, templates: Any = None, latents: Any = None
+        cls, generator: GeneratorConfig, seed: Any, num_samples: Any, templates: Any = None, **columns: Any
     ) -> Mnist1dBuilderConfig:
-        """The first `num_samples` (None: all) of the stream `seed`; of `generator` only what shapes a sample counts."""
+        """The first `num_samples` (None: all) of the stream `seed`; of `generator` only what shapes a sample counts.
+
+        Args:
+            columns: `latents`, `clean`, `label_noise`.
+        """
         base = find_configuration("stream")
         if not isinstance(generator, GeneratorConfig):
             raise InvalidTypeError(f"config: expected a GeneratorConfig, found {type(generator).__name__}")
@@ -116,12 +148,12 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
             version=VERSION,
             description=base.description,
             generator=dataclasses.replace(generator, **ignored),
-            latents=_check_latents(latents),
             templates=None if templates is None else check_templates(templates),
             rows=StreamRows(
                 check_integer("seed", seed, 0, MAX_SEED),
                 None if num_samples is None else check_integer("num_samples", num_samples, 1, MAX_INDEX),
             ),
+            **_checked_columns(**columns),
         )
 
     @property
@@ -146,27 +178,55 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
             parts.append(f"dtype={self.dtype}")
         if self.latents:
             parts.append("latents=True")
+        parts += [f"{key}={value!r}" for key, value in self.extras.items()]
         suffix = ",".join(parts)
         if len(suffix) > 64:
             suffix = hashlib.sha256(suffix.encode()).hexdigest()[:32]
         return f"{name}-{suffix}" if suffix else name
 
     @property
+    def extras(self) -> dict[str, Any]:
+        """The options of `EXTRAS` that are set."""
+        return {name: getattr(self, name) for name in EXTRAS if getattr(self, name)}
+
+    @property
     def split_sizes(self) -> dict[str, int]:
         """Rows of each split; nothing is known of a stream without end."""
         if self.rows is not None:
             return {} if self.rows.num_samples is None else {"train": self.rows.num_samples}
-        sizes = self.generator.split_sizes(10 if self.templates is None else len(self.templates["y"]))
-        return dict(zip(("train", "test"), sizes, strict=True))
+        train, test = self.generator.split_sizes(self.num_classes)
+        held_out = round(self.validation * train)
+        if self.validation and not 0 < held_out < train:
+            raise InvalidValueError(
+                f"validation: {self.validation!r} of {train} training rows leaves a split empty ({train - held_out} "
+                f"train, {held_out} validation); expected a fraction that gives both at least one row"
+            )
+        sizes = {"train": train - held_out, "validation": held_out, "test": test}
+        return {split: size for split, size in sizes.items() if size}
+
+    @property
+    def num_classes(self) -> int:
+        """Classes; ten with the paper's templates."""
+        return 10 if self.templates is None else len(self.templates["y"])
+
+    @property
+    def num_training_rows(self) -> int | None:
+        """Rows whose labels take noise: all but the test split's, or all of a stream (None)."""
+        return None if self.rows is not None else self.generator.split_sizes(self.num_classes)[0]
 
     @property
     def features(self) -> datasets.Features:
-        """The columns: `x`, `label`, and with `latents` what was drawn for each sample."""
+        """The columns: `x` and `label`; with `label_noise` `clean_label`, with `clean` `clean`, with `latents` what was
+        drawn for each sample."""
         labels = range(10) if self.templates is None else self.templates["y"].tolist()
         columns: dict[str, Any] = {
             "x": datasets.List(datasets.Value(self.dtype), length=self.generator.final_seq_length),
             "label": datasets.ClassLabel(names=[str(label) for label in labels]),
         }
+        if self.label_noise:
+            columns["clean_label"] = columns["label"]
+        if self.clean:
+            columns["clean"] = columns["x"]
         if self.latents:
             for name in ("padding", "translation"):
                 columns[name] = datasets.Value("int32")
@@ -175,19 +235,57 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
         return datasets.Features(columns)
 
 
+def _checked_columns(
+    dtype: Any = "float32", latents: Any = False, clean: Any = False, label_noise: Any = 0.0
+) -> dict[str, Any]:
+    """The options about columns, checked; None means the default."""
+    return {
+        "dtype": _check_dtype("float32" if dtype is None else dtype),
+        "latents": _check_flag("latents", False if latents is None else latents),
+        "clean": _check_flag("clean", False if clean is None else clean),
+        "label_noise": _check_fraction("label_noise", 0.0 if label_noise is None else label_noise, most=1.0),
+    }
+
+
+def _sizes_as_generator_arguments(given: dict[str, Any]) -> bool:
+    """Put `num_samples` and `train_split` in the place of `num_train` and `num_test`; whether these were given."""
+    sizes = {key: check_integer(key, given.pop(key), 0) for key in ("num_train", "num_test") if key in given}
+    if not sizes:
+        return False
+    for key in ("num_samples", "train_split"):
+        if key in given:
+            raise InvalidValueError(f"{key}: goes without num_train and num_test, which say the same; give one pair")
+    default = GeneratorConfig().split_sizes()
+    train, test = sizes.get("num_train", default[0]), sizes.get("num_test", default[1])
+    if train < 1:
+        raise InvalidValueError(f"num_train: expected an integer of at least 1, found {train}")
+    fraction = train / (train + test)
+    while int((train + test) * fraction) < train:  # the division may have rounded down
+        fraction = math.nextafter(fraction, 2.0)
+    given |= {"num_samples": train + test, "train_split": fraction}
+    return True
+
+
 def _check_dtype(dtype: Any) -> str:
-    if dtype is None:
-        return "float32"
     name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", str(dtype))
     if name not in DTYPES:
         raise InvalidValueError(f"dtype: expected {' or '.join(map(repr, DTYPES))}, found {name!r}")
     return str(name)
 
 
-def _check_latents(latents: Any) -> bool:
-    if latents is None or isinstance(latents, bool):
-        return bool(latents)
-    raise InvalidTypeError(f"latents: expected True or False, found {latents!r} ({type(latents).__name__})")
+def _check_flag(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise InvalidTypeError(f"{name}: expected True or False, found {value!r} ({type(value).__name__})")
+
+
+def _check_fraction(name: str, value: Any, most: float = math.nextafter(1.0, 0.0)) -> float:
+    """`value` as a float from 0 to `most`."""
+    number = check_real(name, value)
+    if not 0 <= number <= most:
+        end = "up to 1" if most == 1 else "below 1"
+        raise InvalidValueError(f"{name}: expected a fraction from 0 and {end}, found {value!r}")
+    return number
 
 
 def templates_digest(templates: Templates) -> str:
@@ -204,6 +302,10 @@ def dataset_info(config: Mnist1dBuilderConfig) -> datasets.DatasetInfo:
     """What is known of a dataset before it is built: description, columns, splits with rows and bytes."""
     number_bytes = np.dtype(config.dtype).itemsize
     row_bytes = config.generator.final_seq_length * number_bytes + 8
+    if config.clean:
+        row_bytes += config.generator.final_seq_length * number_bytes
+    if config.label_noise:
+        row_bytes += 8
     if config.latents:
         row_bytes += 8 + 2 * number_bytes
     splits = datasets.SplitDict(dataset_name=DATASET_NAME)
@@ -221,13 +323,21 @@ def dataset_info(config: Mnist1dBuilderConfig) -> datasets.DatasetInfo:
     )
 
 
-def to_table(made: Generated | Samples, config: Mnist1dBuilderConfig, start: int, stop: int) -> pa.Table:
-    """Rows `start` to `stop` as an Arrow table with the columns of `config.features`."""
-    x = np.ascontiguousarray(made.x[start:stop], dtype=config.dtype)
-    columns = {
-        "x": pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), x.shape[1]),
-        "label": pa.array(made.label[start:stop]),
-    }
+def to_table(
+    made: Generated | Samples, config: Mnist1dBuilderConfig, start: int, stop: int, first: int = 0
+) -> pa.Table:
+    """Rows `start` to `stop` as an Arrow table with the columns of `config.features`.
+
+    Args:
+        made: samples, of which the first is number `first` of the dataset or stream.
+    """
+    columns = {"x": _signals(made.x[start:stop], config), "label": pa.array(made.label[start:stop])}
+    if config.label_noise:
+        columns["clean_label"] = columns["label"]
+        columns["label"] = pa.array(_noisy(made.label[start:stop], config, first + start))
+    if config.clean:
+        assert made.clean is not None
+        columns["clean"] = _signals(made.clean[start:stop], config)
     if config.latents:
         for name in ("padding", "translation"):
             columns[name] = pa.array(made.latents[name][start:stop].astype(np.int32))
@@ -236,13 +346,25 @@ def to_table(made: Generated | Samples, config: Mnist1dBuilderConfig, start: int
     return pa.table(columns)
 
 
+def _signals(rows: Any, config: Mnist1dBuilderConfig) -> pa.Array:
+    x = np.ascontiguousarray(rows, dtype=config.dtype)
+    return pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), x.shape[1])
+
+
+def _noisy(label: Any, config: Mnist1dBuilderConfig, start: int) -> Any:
+    """The labels of rows from `start` on, with noise in those of the training split."""
+    seed = config.generator.seed if config.rows is None else config.rows.seed
+    noisy = noisy_labels(label, start, seed, config.label_noise, config.num_classes)
+    edge = config.num_training_rows
+    return noisy if edge is None else np.where(np.arange(start, start + len(label)) < edge, noisy, label)
+
+
 def stream_table(config: Mnist1dBuilderConfig, start: int, stop: int) -> pa.Table:
     """The samples `start` to `stop` of the stream that `config.rows` names, as `to_table` makes them."""
     assert config.rows is not None
+    plan, seed = plan_of(config.generator, config.templates), config.rows.seed
     if stop - start == BLOCK and start % BLOCK == 0:  # what a reader asks for most: without a copy
-        made = plan_of(config.generator, config.templates).block(config.rows.seed, start // BLOCK)
+        made = plan.block(seed, start // BLOCK, clean=config.clean)
     else:
-        made = Samples(
-            *sample(range(start, stop), config.rows.seed, config.generator, templates=config.templates, latents=True)
-        )
-    return to_table(made, config, 0, stop - start)
+        made = collect(plan, np.arange(start, stop), seed, latents=config.latents, clean=config.clean)
+    return to_table(made, config, 0, stop - start, first=start)

@@ -38,18 +38,21 @@ BLOCK = 512  # samples that are always computed together
 MAX_INDEX = 2**60  # indices are below this
 MAX_SEED = 2**63 - 1
 
-_SAMPLES, _ORDER = 0x6D6E6973743164, 0x6F72646572  # second half of Philox's key: what the numbers are for
+# Second half of Philox's key: what the numbers are for.
+_SAMPLES, _ORDER, _LABEL_NOISE = 0x6D6E6973743164, 0x6F72646572, 0x6C6162656C73
 _NEGLIGIBLE = 1e-6  # fraction of the correlated noise's variance that may be left out
 _NORMAL_DIGITS = 20  # binary digits of a normal after the point; before it has three
 _MOST_TABLE = 2**24  # numbers of the table over class, padding and translation; above, rows are made when needed
 
 
 class Samples(NamedTuple):
-    """`n` samples: `x` float32 (n, length); `label` int64 (n,), the row of the template; `latents`, each (n,)."""
+    """`n` samples: `x` float32 (n, length); `label` int64 (n,), the row of the template; `latents`, each (n,); `clean`
+    float32 (n, length), `x` without both noises, where it was asked for."""
 
     x: Array
     label: Array
     latents: dict[str, Array]
+    clean: Array | None = None
 
 
 def sample(
@@ -87,16 +90,42 @@ def sample(
     wanted = _check_indices(indices)
     seed = check_integer("seed", seed, 0, MAX_SEED)
     plan = plan_of(GeneratorConfig() if config is None else config, templates)
+    made = collect(plan, wanted, seed, latents=latents)
+    return (made.x, made.label, made.latents) if latents else (made.x, made.label)
+
+
+def collect(plan: StreamPlan, wanted: Array, seed: int, *, latents: bool = False, clean: bool = False) -> Samples:
+    """The samples with the indices `wanted`, int64 (n,): what `sample` returns, after its checks."""
     x = np.empty((len(wanted), plan.config.final_seq_length), dtype=np.float32)
     label = np.empty(len(wanted), dtype=np.int64)
     drawn = {name: np.empty(len(wanted), np.int64 if name in ("padding", "translation") else float) for name in LATENTS}
+    noise_free = np.empty_like(x) if clean else None
     for number, place, row in _by_block(wanted):
-        made = plan.block(seed, number)
+        made = plan.block(seed, number, clean=clean)
         x[place], label[place] = made.x[row], made.label[row]
+        if noise_free is not None and made.clean is not None:
+            noise_free[place] = made.clean[row]
         if latents:
             for name, values in made.latents.items():
                 drawn[name][place] = values[row]
-    return (x, label, drawn) if latents else (x, label)
+    return Samples(x, label, drawn if latents else {}, noise_free)
+
+
+def noisy_labels(label: Array, start: int, seed: int, fraction: float, classes: int) -> Array:
+    """Labels int64 (n,) of the samples `start` .. `start` + n - 1, each drawn anew with probability `fraction`.
+
+    New labels are uniform over all classes, so that some stay as they were. Whether and to what a label changes is a
+    function of `seed` and of its sample's index alone.
+
+    >>> noisy_labels(np.zeros(8, dtype=np.int64), 0, 42, 0.5, 10).shape
+    (8,)
+    """
+    first = start // 4  # one step of Philox's counter makes four words
+    words = _philox(seed, _LABEL_NOISE, first, 4 * (-(-(start + len(label)) // 4) - first))
+    words = words[start - 4 * first :][: len(label)]
+    chosen = (words >> np.uint64(32)) < np.uint64(round(fraction * 2**32))
+    drawn = ((words & np.uint64(0xFFFFFFFF)) * np.uint64(classes)) >> np.uint64(32)
+    return np.where(chosen, drawn.astype(np.int64), label)
 
 
 def plan_of(config: GeneratorConfig, templates: Mapping[str, Any] | None = None) -> StreamPlan:
@@ -169,7 +198,7 @@ class StreamPlan:
         self._slope32 = scaled(self._slope)
         self._offset32 = np.float32(self.mean / self.std)
 
-    def block(self, seed: int, number: int) -> Samples:
+    def block(self, seed: int, number: int, *, clean: bool = False) -> Samples:
         """Samples `number * BLOCK` to `(number + 1) * BLOCK - 1` of the stream `seed`."""
         words = _philox(seed, _SAMPLES, number * (BLOCK * self.words // 4), BLOCK * self.words).reshape(BLOCK, -1)
         label, code, latents = self._latents(words[:, :3])
@@ -177,6 +206,8 @@ class StreamPlan:
         rows = self._table_rows(code)
         x = rows.clean
         x *= latents["scale"].astype(np.float32)[:, None]
+        ramp = latents["shear"].astype(np.float32)[:, None] * self._slope32
+        noise_free = x - ramp - self._offset32 if clean else None
         length = self.config.final_seq_length
         smooth = _exact_product(normals[:, : self.num_smooth], self._smooth)
         x += smooth[:, :length] * rows.left
@@ -184,11 +215,12 @@ class StreamPlan:
         white = normals[:, self.num_smooth :]
         for target, source, weight in self._white:
             x[:, target] += white[:, source] * weight
-        x -= latents["shear"].astype(np.float32)[:, None] * self._slope32
+        x -= ramp
         x -= self._offset32
         if self.config.shuffle_seq:
             x = x[:, _order(seed, length)]
-        return Samples(x, label, latents)
+            noise_free = None if noise_free is None else noise_free[:, _order(seed, length)]
+        return Samples(x, label, latents, noise_free)
 
     def _latents(self, words: Array) -> tuple[Array, Array, dict[str, Array]]:
         """Class, row of the table, and latents from 32 bits each."""

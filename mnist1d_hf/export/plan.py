@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from mnist1d_hf.data.config import GeneratorConfig, check_integer
 from mnist1d_hf.data.ranges import block_ranges
-from mnist1d_hf.data.schema import Mnist1dBuilderConfig, stream_table
+from mnist1d_hf.data.schema import EXTRAS, Mnist1dBuilderConfig, stream_table
 from mnist1d_hf.data.stream import BLOCK, VALUES_VERSION
 from mnist1d_hf.errors import InvalidValueError, OutputError
 from mnist1d_hf.export.folder import PLAN
@@ -84,8 +84,10 @@ class ShardPlan:
         """
         with checked_settings(settings, VALUES_VERSION) as templates:
             generator = GeneratorConfig(**{name: settings[name] for name in _SHAPING})
-            seed, num_samples, latents = (settings[name] for name in ("seed", "num_samples", "latents"))
-            config = Mnist1dBuilderConfig.for_stream(generator, seed, num_samples, templates, latents)
+            columns = {name: settings[name] for name in ("latents", *EXTRAS) if name in settings}
+            config = Mnist1dBuilderConfig.for_stream(
+                generator, settings["seed"], settings["num_samples"], templates, **columns
+            )
             return cls.of(config, settings["num_shards"])
 
     def make(self, number: int, report: Report) -> bytes:  # noqa: ARG002 (a SplitPlan has something to report)
@@ -102,6 +104,7 @@ def common_settings(
         "configuration": config.name,
         **numbers,
         "latents": config.latents,
+        **config.extras,
         **generator,
         "templates": None if templates is None else {key: array.tolist() for key, array in templates.items()},
         "values": values,

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from mnist1d_hf.data.config import ARGUMENTS
 from mnist1d_hf.data.generator import Generated, generate
-from mnist1d_hf.data.schema import VERSION, Mnist1dBuilderConfig, to_table
+from mnist1d_hf.data.schema import EXTRAS, VERSION, Mnist1dBuilderConfig, to_table
 from mnist1d_hf.export.plan import checked_settings, common_settings
 from mnist1d_hf.files import write_file
 from mnist1d_hf.processes import Report
@@ -51,13 +51,13 @@ class SplitPlan:
             OutputError: they are of no plan, or of values or a pyarrow that are not the present ones.
         """
         with checked_settings(settings, str(VERSION)) as templates:
-            arguments = {name: settings[name] for name in (*ARGUMENTS, "dtype", "latents")}
+            arguments = {name: settings[name] for name in (*ARGUMENTS, "dtype", "latents", *EXTRAS) if name in settings}
             return cls(Mnist1dBuilderConfig.resolve(settings["configuration"], {**arguments, "templates": templates}))
 
     def make(self, number: int, report: Report) -> bytes:
         """The bytes of a file. The first call generates all splits, and reports the number of samples generated."""
         if self._made is None:
-            self._made = generate(self.config.generator, self.config.templates, report)
+            self._made = generate(self.config.generator, self.config.templates, report, clean=self.config.clean)
         return _split_file(self._made, self.config, number)
 
 

@@ -158,7 +158,7 @@ def _count_generations(monkeypatch):
     calls = []
     original = builder_module.generate
     monkeypatch.setattr(builder_module, "_kept", collections.OrderedDict())
-    monkeypatch.setattr(builder_module, "generate", lambda *args: calls.append(args) or original(*args))
+    monkeypatch.setattr(builder_module, "generate", lambda *args, **more: calls.append(args) or original(*args, **more))
     return calls
 
 

@@ -29,8 +29,8 @@ def test_defaults_are_those_of_the_original():
         ({"num_samples": 0}, ValueError, "num_samples: expected an integer of at least 1, found 0"),
         ({"num_samples": 5000.0}, TypeError, "num_samples: expected an integer"),
         ({"num_samples": True}, TypeError, "num_samples: expected an integer"),
-        ({"train_split": 0}, ValueError, "train_split: expected a fraction between 0 and 1, found 0"),
-        ({"train_split": 1}, ValueError, "train_split"),
+        ({"train_split": 0}, ValueError, "train_split: expected a fraction above 0 and up to 1, found 0"),
+        ({"train_split": 1.1}, ValueError, "train_split"),
         ({"train_split": float("nan")}, ValueError, "train_split"),
         ({"train_split": "0.8"}, TypeError, "train_split"),
         ({"template_len": 1}, ValueError, "template_len"),
@@ -83,7 +83,7 @@ def test_a_configuration_shows_its_arguments_and_survives_copies():
     ("config", "message"),
     [
         (GeneratorConfig(num_samples=9), "at least one for each of the 10 classes, found 9"),
-        (GeneratorConfig(num_samples=10, train_split=0.01), r"0.01 of 10 samples leaves a split empty \(0 train"),
+        (GeneratorConfig(num_samples=10, train_split=0.01), r"0.01 of 10 samples leaves the training split empty"),
         (GeneratorConfig(num_samples=1, train_split=0.5), "num_samples"),
     ],
 )
