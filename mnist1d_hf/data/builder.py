@@ -19,7 +19,7 @@ from datasets.utils.info_utils import is_small_dataset
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.configurations import CONFIGURATIONS
 from mnist1d_hf.data.generator import Generated, generate
-from mnist1d_hf.data.iterable import StreamExamples
+from mnist1d_hf.data.iterable import Stream, StreamExamples
 from mnist1d_hf.data.ranges import block_ranges, row_ranges
 from mnist1d_hf.data.schema import (
     ALGORITHM_HASH,
@@ -106,6 +106,12 @@ class Mnist1d(datasets.ArrowBasedBuilder):
         if self.config.rows is not None:
             return StreamExamples(self.config, self.info.features)
         return super()._get_examples_iterable_for_split(split_generator)
+
+    def _as_streaming_dataset_single(self, splits_generator: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.config.rows is None:
+            return super()._as_streaming_dataset_single(splits_generator, *args, **kwargs)
+        examples = self._get_examples_iterable_for_split(splits_generator)
+        return Stream(examples, info=self.info, split=splits_generator.name)
 
     def _generate_tables(self, shards: list[tuple[int, int]]) -> Iterator[tuple[Any, pa.Table]]:
         schema = self.info.features.arrow_schema

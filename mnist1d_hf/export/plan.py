@@ -84,7 +84,7 @@ class ShardPlan:
         """
         with checked_settings(settings, VALUES_VERSION) as templates:
             generator = GeneratorConfig(**{name: settings[name] for name in _SHAPING})
-            columns = {name: settings[name] for name in ("latents", *EXTRAS) if name in settings}
+            columns = {"latents": settings["latents"]} | {name: settings[name] for name in EXTRAS if name in settings}
             config = Mnist1dBuilderConfig.for_stream(
                 generator, settings["seed"], settings["num_samples"], templates, **columns
             )

@@ -51,7 +51,8 @@ class SplitPlan:
             OutputError: they are of no plan, or of values or a pyarrow that are not the present ones.
         """
         with checked_settings(settings, str(VERSION)) as templates:
-            arguments = {name: settings[name] for name in (*ARGUMENTS, "dtype", "latents", *EXTRAS) if name in settings}
+            arguments = {name: settings[name] for name in (*ARGUMENTS, "dtype", "latents")}
+            arguments |= {name: settings[name] for name in EXTRAS if name in settings}
             return cls(Mnist1dBuilderConfig.resolve(settings["configuration"], {**arguments, "templates": templates}))
 
     def make(self, number: int, report: Report) -> bytes:
