@@ -1,7 +1,8 @@
 """MNIST-1D in the Hugging Face ecosystem.
 
-Importing this package teaches `datasets` the name: `datasets.load_dataset("mnist1d")` finds the builder. It loads
-neither torch nor transformers. The names of the models load them when they are first used, and need the extra "torch".
+Importing this package teaches `datasets` the name: `datasets.load_dataset("mnist1d")` finds the builder. It also
+announces the models to transformers: the Auto classes and `pipeline` find them. It loads neither torch nor
+transformers. The names of the models load them when they are first used, and need the extra "torch".
 """
 
 from importlib.metadata import version as _version
@@ -16,15 +17,23 @@ from mnist1d_hf.data.iterable import stream
 from mnist1d_hf.data.registry import register as _register
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.data.templates import get_templates
+from mnist1d_hf.lazy import register as _register_models
 
 if TYPE_CHECKING:
-    from mnist1d_hf.models import Mnist1dConfig, Mnist1dForSequenceClassification, list_pretrained, load_pretrained
+    from mnist1d_hf.models import (
+        Mnist1dConfig,
+        Mnist1dForSequenceClassification,
+        Mnist1dModel,
+        list_pretrained,
+        load_pretrained,
+    )
 
 __version__ = _version("mnist1d_hf")
 __all__ = [
     "GeneratorConfig",
     "Mnist1dConfig",
     "Mnist1dForSequenceClassification",
+    "Mnist1dModel",
     "__version__",
     "get_templates",
     "list_pretrained",
@@ -37,9 +46,11 @@ __all__ = [
     "to_torch",
 ]
 
-_MODELS = ("Mnist1dConfig", "Mnist1dForSequenceClassification", "list_pretrained", "load_pretrained")
+_MODELS = ("Mnist1dConfig", "Mnist1dForSequenceClassification", "Mnist1dModel", "list_pretrained", "load_pretrained")
 
-if not (_find_spec("torch") and _find_spec("transformers")):  # `from mnist1d_hf import *` works without them, too
+if _find_spec("torch") and _find_spec("transformers"):
+    _register_models()
+else:  # `from mnist1d_hf import *` works without them, too
     __all__ = [name for name in __all__ if name not in _MODELS]
 
 

@@ -60,6 +60,7 @@ class Mnist1d(datasets.ArrowBasedBuilder):
     def __init__(self, *args: Any, hash: str | None = ALGORITHM_HASH, **kwargs: Any) -> None:
         # A builder made by hand passes no hash; without one, old data would survive a changed algorithm.
         super().__init__(*args, hash=hash or ALGORITHM_HASH, **kwargs)
+        self.name = self.info.builder_name = DATASET_NAME  # else the name of this module; model cards show it
         self._check_features()
 
     def _create_builder_config(

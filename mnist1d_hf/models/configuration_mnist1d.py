@@ -1,16 +1,24 @@
 """Configuration of the MNIST-1D networks.
 
-This file and modeling_mnist1d.py travel to the Hub with the weights. What concerns one architecture only, its defaults
-and checks, stands in its class in modeling_mnist1d.py. There is no `from __future__ import annotations` here: `strict`
-checks types from the annotations, and cannot if they are strings.
+This file, modeling_mnist1d.py and pipeline_mnist1d.py travel to the Hub with the weights. What concerns one
+architecture only, its defaults and checks, stands in its class in modeling_mnist1d.py. There is no `from __future__
+import annotations` here: `strict` checks types from the annotations, and cannot if they are strings.
 """
 
+import copy
 import dataclasses
 import difflib
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
+
+# Entry of a saved config.json: where transformers finds the code, with `trust_remote_code=True`.
+AUTO_MAP = {
+    "AutoConfig": "configuration_mnist1d.Mnist1dConfig",
+    "AutoModel": "modeling_mnist1d.Mnist1dModel",
+    "AutoModelForSequenceClassification": "modeling_mnist1d.Mnist1dForSequenceClassification",
+}
 
 
 @strict
@@ -63,17 +71,35 @@ class Mnist1dConfig(PretrainedConfig):
         if kwargs.get("transformers_weights") is not None:  # transformers would read this file instead of the usual one
             found = kwargs["transformers_weights"]
             raise ValueError(f"transformers_weights: only model.safetensors is read, found {found!r}; remove the entry")
+        if not __name__.startswith("transformers_modules."):  # the package is here: so is its pipeline
+            kwargs.pop("custom_pipelines", None)
         if self.id2label is None:
-            count = kwargs.pop("num_labels", 10)
-            if isinstance(count, bool) or not isinstance(count, int) or count < 2:
-                raise ValueError(f"num_labels: expected an integer of at least 2, found {count!r}")
-            names = [str(number) for number in range(count)]
+            names = [str(number) for number in range(_checked_count(kwargs.pop("num_labels", 10)))]
             self.id2label = dict(enumerate(names))
             self.label2id = {name: number for number, name in enumerate(names)}
         elif kwargs.get("num_labels", len(self.id2label)) != len(self.id2label):
             raise ValueError(f"num_labels: {kwargs['num_labels']}, but id2label has {len(self.id2label)} names")
         self._fill_defaults()
         super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As in transformers: another `num_labels` than the file's replaces the names of the classes."""
+        count = kwargs.get("num_labels")
+        if count is not None and count != len(config_dict.get("id2label") or ()):
+            names = [f"LABEL_{number}" for number in range(_checked_count(count))]
+            label2id = {name: number for number, name in enumerate(names)}
+            config_dict = {**config_dict, "id2label": dict(enumerate(names)), "label2id": label2id}
+        return super().from_dict(config_dict, **kwargs)
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        """As in transformers; the file also says where the code of the models and of the pipeline is: beside it."""
+        from .pipeline_mnist1d import CUSTOM_PIPELINES
+
+        self.auto_map = dict(AUTO_MAP)
+        written = copy.copy(self)
+        written.custom_pipelines = CUSTOM_PIPELINES
+        super(Mnist1dConfig, written).save_pretrained(save_directory, *args, **kwargs)
 
     def _fill_defaults(self) -> None:
         from .modeling_mnist1d import ARCHITECTURES  # here, because that file imports this one
@@ -122,6 +148,12 @@ class Mnist1dConfig(PretrainedConfig):
         from .modeling_mnist1d import ARCHITECTURES
 
         ARCHITECTURES[self.architecture].check(self)
+
+
+def _checked_count(count: Any) -> int:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 2:
+        raise ValueError(f"num_labels: expected an integer of at least 2, found {count!r}")
+    return count
 
 
 def _refuse_slips(config: type, arguments: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 from transformers.utils import cached_file
 
 from .configuration_mnist1d import Mnist1dConfig
@@ -30,7 +30,136 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-class Mnist1dForSequenceClassification(PreTrainedModel):
+class Mnist1dPreTrainedModel(PreTrainedModel):
+    """What the models below have in common: reading and writing of weights, and the checks of signals."""
+
+    config_class = Mnist1dConfig
+    base_model_prefix = ""
+    main_input_name = "x"
+    network: nn.Module
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Nothing: torch's layers have initialised themselves."""
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The first layer, which takes the signals. peft and gradient checkpointing ask for it."""
+        return [*self.network.stages, self.network.output][0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights; features of a logistic regression have none."""
+        return next((weight.dtype for weight in self.parameters() if weight.is_floating_point()), torch.float32)
+
+    def _signals(self, x: Tensor) -> Tensor:
+        """Signals in the dtype of the weights; refuse what would fail later, or give a result without meaning."""
+        length = self.config.sequence_length
+        if x.dim() != 2 or x.shape[1] != length:
+            raise ValueError(f"x: expected shape (batch, {length}), found {tuple(x.shape)}")
+        if not x.is_floating_point():
+            raise TypeError(f"x: expected floating point numbers, found {x.dtype}; convert with x.float()")
+        x = x.to(self.dtype)
+        if _can_be_read(x) and not _true(torch.isfinite(x.sum())) and not _true(torch.isfinite(x).all()):
+            raise ValueError("x: expected finite numbers, found NaN or infinity")
+        return x
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers, but weights are read from safetensors only, and every weight has to be there.
+
+        The files are read here and handed to transformers as a `state_dict`, because transformers has several ways to
+        read pickled files, which can run any code. With `ignore_mismatched_sizes=True`, layers whose weights have
+        other shapes start anew, with torch's initial weights; so does the head if the file has features only.
+
+        Raises:
+            ValueError: the weights do not fit the configuration, or pickled ones are asked for.
+            OSError: there is no safetensors file, or it is damaged.
+        """
+        if kwargs.get("use_safetensors") is False:
+            raise ValueError("use_safetensors: only safetensors is read; pickled weights can run any code")
+        source = name = pretrained_model_name_or_path
+        wants_info = kwargs.pop("output_loading_info", False)
+        resize = kwargs.pop("ignore_mismatched_sizes", False)
+        adapter = {**(kwargs.pop("adapter_kwargs", None) or {})}  # of peft, as the Auto classes find it
+        if name is not None and kwargs.get("state_dict") is None:
+            kwargs |= {"state_dict": _read_weights(os.fspath(name), kwargs), "config": kwargs.get("config") or name}
+            source = None
+        options: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        model, info = super().from_pretrained(source, *args, **options, **kwargs)
+        _check_loaded(name, model, info, resize)
+        anew = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+        for module in sorted({key.rpartition(".")[0] for key in anew}):
+            model.get_submodule(module).reset_parameters()
+        if "_adapter_model_path" in adapter:
+            _load_adapter(model, adapter.pop("_adapter_model_path"), adapter)
+        if name is not None:
+            model.name_or_path = model.config.name_or_path = os.fspath(name)
+        return (model, info) if wants_info else model
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers, as safetensors only."""
+        if kwargs.get("safe_serialization") is False:
+            raise ValueError("safe_serialization: only safetensors is written; leave the argument out")
+        return super().save_pretrained(save_directory, *args, **kwargs)
+
+
+class Mnist1dModel(Mnist1dPreTrainedModel):
+    """The features of a signal: the network of a classifier without its output layer.
+
+    Loads the folder of a classifier as well as its own. `classifier.base_model` is one that shares the weights.
+
+    >>> model = Mnist1dModel(Mnist1dConfig(architecture="cnn"))
+    >>> output = model(torch.zeros(2, 40))
+    >>> output.last_hidden_state.shape, output.pooler_output.shape
+    (torch.Size([2, 25, 5]), torch.Size([2, 125]))
+    """
+
+    _keys_to_ignore_on_load_unexpected = [r"^network\.output\."]
+
+    def __init__(self, config: Mnist1dConfig) -> None:
+        super().__init__(config)
+        self.network = ARCHITECTURES[config.architecture](config)
+        self.network.output = nn.Identity()
+        self.post_init()
+
+    def forward(
+        self,
+        x: Tensor,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> BaseModelOutputWithPooling | tuple[Tensor, ...]:
+        """Features of signals.
+
+        Args:
+            x: signals, floating point (batch, sequence_length), as the dataset has them: standardised.
+            output_hidden_states: also return what each stage gives out and, last, the features.
+            return_dict: False for a tuple.
+            kwargs: not used.
+
+        Returns:
+            `last_hidden_state`: output of the last stage: (batch, sequence_length) for logistic (the signals), (batch,
+            width) for mlp, (batch, channels, positions) for cnn and resnet, (batch, steps, directions * width) for gru,
+            (batch, patches, width) for transformer.
+            `pooler_output`: what the classifier's output layer takes, (batch, features).
+            `hidden_states` where asked for.
+
+        Raises:
+            ValueError, TypeError: wrong shape or dtype, numbers that are not finite.
+        """
+        signals = self._signals(x)
+        states: list[Tensor] = [signals]
+        features = self.network.features_of(signals, states)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        output = BaseModelOutputWithPooling(
+            last_hidden_state=states[-2],
+            pooler_output=features,
+            hidden_states=tuple(states[1:]) if output_hidden_states else None,
+        )
+        return output if return_dict is not False else output.to_tuple()
+
+
+class Mnist1dForSequenceClassification(Mnist1dPreTrainedModel):
     """A classifier of one-dimensional signals; the architecture is in the configuration.
 
     Initial weights are those that torch's layers give themselves.
@@ -42,17 +171,19 @@ class Mnist1dForSequenceClassification(PreTrainedModel):
     torch.Size([2, 10])
     """
 
-    config_class = Mnist1dConfig
-    base_model_prefix = ""
-    main_input_name = "x"
-
     def __init__(self, config: Mnist1dConfig) -> None:
         super().__init__(config)
         self.network = ARCHITECTURES[config.architecture](config)
+        self.loss_function = cross_entropy
         self.post_init()
 
-    def _init_weights(self, module: nn.Module) -> None:
-        """Nothing: torch's layers have initialised themselves, and weights that are missing in a file are an error."""
+    @property
+    def base_model(self) -> Mnist1dModel:
+        """The features alone. The weights are shared, not copied."""
+        with torch.device("meta"):
+            model = Mnist1dModel(self.config)
+        model.network = self.network
+        return model
 
     def forward(
         self,
@@ -65,8 +196,10 @@ class Mnist1dForSequenceClassification(PreTrainedModel):
         """Logits, and the loss where labels are given.
 
         Args:
-            x: signals, floating point (batch, sequence_length), as the dataset has them: standardised.
-            labels: int64 (batch,), 0 .. num_labels - 1; the loss is the mean cross-entropy.
+            x: signals, floating point (batch, sequence_length), as the dataset has them: standardised. They are cast
+                to the dtype of the weights.
+            labels: int64 (batch,), 0 .. num_labels - 1, or -100 for signals that the loss leaves out; the loss is the
+                mean cross-entropy.
             output_hidden_states: also return what each stage gives out and, last, the features before the output.
             return_dict: False for a tuple.
             kwargs: handed on to the loss function.
@@ -75,9 +208,12 @@ class Mnist1dForSequenceClassification(PreTrainedModel):
             `logits` (batch, num_labels), `loss` and `hidden_states` where asked for.
 
         Raises:
-            ValueError, TypeError: wrong shape or dtype, numbers that are not finite, labels out of range.
+            ValueError, TypeError: wrong shape or dtype, numbers that are not finite, labels out of range. Values are
+                checked on the CPU only, and not under torch.compile or torch.vmap.
         """
-        self._check(x, labels)
+        x = self._signals(x)
+        if labels is not None:
+            self._check_labels(x, labels)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
         states: list[Tensor] | None = [] if output_hidden_states else None
@@ -89,59 +225,69 @@ class Mnist1dForSequenceClassification(PreTrainedModel):
         output = SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden_states)
         return output if return_dict is not False else output.to_tuple()
 
-    def _check(self, x: Tensor, labels: Tensor | None) -> None:
-        """Refuse what would fail somewhere inside, or give an answer without meaning."""
-        length, classes = self.config.sequence_length, self.config.num_labels
-        if x.dim() != 2 or x.shape[1] != length:
-            raise ValueError(f"x: expected shape (batch, {length}), found {tuple(x.shape)}")
-        if not x.is_floating_point():
-            raise TypeError(f"x: expected floating point numbers, found {x.dtype}; convert with x.float()")
-        if labels is not None and labels.shape != x.shape[:1]:
+    def _check_labels(self, x: Tensor, labels: Tensor) -> None:
+        classes = self.config.num_labels
+        if labels.shape != x.shape[:1]:
             raise ValueError(f"labels: expected shape ({x.shape[0]},), found {tuple(labels.shape)}")
-        if labels is not None and labels.dtype != torch.long:
+        if labels.dtype != torch.long:
             raise TypeError(f"labels: expected torch.int64, found {labels.dtype}; convert with labels.long()")
-        if torch.compiler.is_compiling() or x.is_meta or x.device.type != "cpu":
-            return  # what follows looks at values: a graph cannot, and a GPU would have to be waited for
-        if not torch.isfinite(x.sum()) and not torch.isfinite(x).all():
-            raise ValueError("x: expected finite numbers, found NaN or infinity")
-        if labels is not None and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-            wrong = int(labels.min()) if int(labels.min()) < 0 else int(labels.max())
-            raise ValueError(f"labels: expected 0 to {classes - 1}, found {wrong}")
+        wrong = (labels != IGNORED) & ((labels < 0) | (labels >= classes))
+        if _can_be_read(labels) and not _true(~wrong.any()):
+            raise ValueError(f"labels: expected 0 to {classes - 1} or {IGNORED}, found {int(labels[wrong][0])}")
 
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers, but weights are read from safetensors only, and every weight has to be there.
 
-        The files are read here and handed to transformers as a `state_dict`, because transformers has several ways to
-        read pickled files, which can run any code.
+IGNORED = -100  # label of signals that the loss leaves out, as everywhere in torch and transformers
 
-        Raises:
-            ValueError: the weights do not fit the configuration, or pickled ones are asked for.
-            OSError: there is no safetensors file, or it is damaged.
-        """
-        if kwargs.get("use_safetensors") is False:
-            raise ValueError("use_safetensors: only safetensors is read; pickled weights can run any code")
-        source = name = pretrained_model_name_or_path
-        wants_info = kwargs.pop("output_loading_info", False)
-        if name is not None and kwargs.get("state_dict") is None:
-            kwargs |= {"state_dict": _read_weights(os.fspath(name), kwargs), "config": kwargs.get("config") or name}
-            source = None
-        try:
-            model, info = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
-        except RuntimeError as error:
-            raise ValueError(f"{name}: the weights do not fit the configuration: {_first_line(error)}") from error
-        for problem in ("missing", "unexpected", "mismatched"):
-            for key in sorted(map(str, info.get(f"{problem}_keys") or [])):
-                raise ValueError(f"{name}: the weights do not fit the configuration: {problem} {key}")
-        if name is not None:
-            model.name_or_path = model.config.name_or_path = os.fspath(name)
-        return (model, info) if wants_info else model
 
-    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers, as safetensors only."""
-        if kwargs.get("safe_serialization") is False:
-            raise ValueError("safe_serialization: only safetensors is written; leave the argument out")
-        return super().save_pretrained(save_directory, *args, **kwargs)
+def cross_entropy(
+    labels: Tensor,
+    pooled_logits: Tensor,
+    config: Mnist1dConfig,  # noqa: ARG001
+    num_items_in_batch: Tensor | int | None = None,
+    **_: Any,
+) -> Tensor:
+    """The mean cross-entropy, or the sum divided by `num_items_in_batch` (the Trainer accumulates gradients so).
+
+    transformers' own loss for classifiers does the same, but writes `problem_type` into the configuration.
+    """
+    if num_items_in_batch is None:
+        return nn.functional.cross_entropy(pooled_logits, labels, ignore_index=IGNORED)
+    total = nn.functional.cross_entropy(pooled_logits, labels, ignore_index=IGNORED, reduction="sum")
+    return total / torch.as_tensor(num_items_in_batch, device=total.device)
+
+
+def _can_be_read(values: Tensor) -> bool:
+    """Whether to look at the values: a graph has none, and a GPU would have to be waited for."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _true(condition: Tensor) -> bool:
+    """The value of a condition; true where it has none of its own, as under torch.vmap."""
+    try:
+        return bool(condition)
+    except RuntimeError:
+        return True
+
+
+def _check_loaded(name: Any, model: Mnist1dPreTrainedModel, info: dict[str, Any], resize: bool) -> None:
+    """Refuse weights that do not fit. A head may be missing in a folder that a model without one has written."""
+    headless = Mnist1dModel.__name__ in (model.config.architectures or [])
+    missing = [key for key in info["missing_keys"] if not (headless and key.startswith("network.output."))]
+    problems = [f"missing {key}" for key in missing] + [f"unexpected {key}" for key in info["unexpected_keys"]]
+    if not resize:
+        problems += [
+            f"{key} has shape {tuple(found)}, expected {tuple(expected)}; ignore_mismatched_sizes=True starts it anew"
+            for key, found, expected in info["mismatched_keys"]
+        ]
+    if problems:
+        raise ValueError(f"{name}: the weights do not fit the configuration: {min(problems)}")
+
+
+def _load_adapter(model: Mnist1dPreTrainedModel, name: str, options: dict[str, Any]) -> None:
+    """Add an adapter of peft. transformers would read a pickled one if there were no other."""
+    if cached_file(name, "adapter_model.safetensors", _raise_exceptions_for_missing_entries=False, **options) is None:
+        raise OSError(f"{name}: adapter_model.safetensors is missing; pickled weights are not read")
+    model.load_adapter(name, adapter_kwargs=options)
 
 
 def _read_weights(name: str, arguments: dict[str, Any]) -> dict[str, Tensor]:
@@ -178,11 +324,6 @@ def _read_weights(name: str, arguments: dict[str, Any]) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise OSError(f"{name}: {file} is damaged ({error}); fetch or save it again") from error
     return weights
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[min(1, len(lines) - 1)] if lines else type(error).__name__
 
 
 ARCHITECTURES: dict[str, type[Network]] = {}
@@ -255,6 +396,10 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor, states: list[Tensor] | None = None) -> Tensor:
         """Logits (..., classes); the output of each stage and, last, the features are appended to `states`."""
+        return self.output(self.features_of(x, states))
+
+    def features_of(self, x: Tensor, states: list[Tensor] | None = None) -> Tensor:
+        """Features (..., features) of signals (..., length); see `forward`."""
         if self.channel_axis is not None:
             x = x.unsqueeze(self.channel_axis)
         for stage in self.stages:
@@ -264,7 +409,7 @@ class Network(nn.Module):
         x = self.features(x)
         if states is not None:
             states.append(x)
-        return self.output(x)
+        return x
 
     def features(self, x: Tensor) -> Tensor:
         """Features (..., features) from the output of the last stage."""
@@ -601,6 +746,11 @@ class Patches(nn.Module):
         self.convolution = nn.Conv1d(1, width, kernel, stride, padding)
         self.position = nn.Parameter(0.02 * torch.randn(patches, width))
         self.dropout = nn.Dropout(config.dropout)
+
+    def reset_parameters(self) -> None:
+        """Start anew, as torch's layers can."""
+        self.convolution.reset_parameters()
+        nn.init.normal_(self.position, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.convolution(x).transpose(-1, -2) + self.position)

@@ -38,7 +38,8 @@ def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> 
         model.save_pretrained(draft)
         weights = (Path(draft) / "model.safetensors").read_bytes()
         config = json.loads((Path(draft) / "config.json").read_text(encoding="utf-8"))
-    config.pop("auto_map", None)  # the code is in the package, not beside every baseline
+    for code in ("auto_map", "custom_pipelines"):  # it is in the package, not beside every baseline
+        config.pop(code, None)
     content = results(run, arrays, model.num_parameters())
     rows = ",\n".join(f"  {json.dumps(row)}" for row in content["members"])  # one line for each seed
     text = json.dumps({**content, "members": []}, indent=1).replace('"members": []', f'"members": [\n{rows}\n ]')

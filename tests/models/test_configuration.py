@@ -2,6 +2,7 @@
 
 import pytest
 from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig
 
 from mnist1d_hf import Mnist1dConfig
 
@@ -45,6 +46,7 @@ def test_defaults_and_a_file(tmp_path):
         ({"pooling": "median"}, "pooling: expected one of flatten, mean, max"),
         ({"num_labels": 1}, "num_labels: expected an integer of at least 2, found 1"),
         ({"num_labels": 3, "id2label": {0: "a", 1: "b"}}, "num_labels: 3, but id2label has 2 names"),
+        ({"num_labels": "3"}, "num_labels: expected an integer of at least 2, found '3'"),
         ({"width": [3]}, "unknown argument 'width': did you mean 'widths'"),
     ],
     ids=str,
@@ -52,3 +54,23 @@ def test_defaults_and_a_file(tmp_path):
 def test_contradictions_are_refused(arguments, message):
     with pytest.raises((StrictDataclassError, ValueError), match=message):
         Mnist1dConfig(**arguments)
+
+
+def test_another_number_of_classes(tmp_path):
+    """As with the library's own configurations, the names of the classes are replaced."""
+    Mnist1dConfig(architecture="mlp").save_pretrained(tmp_path)
+    names = {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}
+    for load in (Mnist1dConfig, AutoConfig):
+        config = load.from_pretrained(tmp_path, num_labels=3)
+        assert (config.num_labels, config.id2label) == (3, names)
+        assert config.label2id == {name: number for number, name in names.items()}
+        assert load.from_pretrained(tmp_path, num_labels=10).id2label[3] == "3"
+        own = load.from_pretrained(tmp_path, num_labels=2, id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1})
+        assert (own.num_labels, own.id2label) == (2, {0: "a", 1: "b"})
+    config = Mnist1dConfig.from_pretrained(tmp_path)
+    config.num_labels = 3
+    assert config.id2label == names
+    config.save_pretrained(tmp_path)
+    assert Mnist1dConfig.from_pretrained(tmp_path).num_labels == 3
+    with pytest.raises(ValueError, match="num_labels: expected an integer of at least 2, found 1"):
+        Mnist1dConfig.from_pretrained(tmp_path, num_labels=1)

@@ -1,11 +1,7 @@
 """The networks: the paper's layers and counts, torch's own initialisation, and every way to run and to load them."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +10,10 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
-from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
+from transformers import AutoModelForSequenceClassification
 
 from mnist1d_hf import GeneratorConfig, Mnist1dConfig, Mnist1dForSequenceClassification, load_dataset
 from mnist1d_hf.data.templates import get_templates
-from mnist1d_hf.models import register
 from mnist1d_hf.models.modeling_mnist1d import ARCHITECTURES, Network
 
 PAPERS = {"logistic": 410, "mlp": 15_210, "cnn": 5_210, "gru": 5_134}  # parameters, as in the paper
@@ -193,8 +188,49 @@ def test_hidden_states_end_with_the_features(architecture, x):
 
 def test_the_loss_is_the_mean_cross_entropy(x):
     model, labels = model_of(), torch.arange(6)
+    before = model.config.to_json_string(use_diff=False)
     output = model(x, labels=labels)
     assert torch.allclose(output.loss, nn.functional.cross_entropy(output.logits, labels))
+    assert model.config.to_json_string(use_diff=False) == before
+    summed = model(x, labels=labels, num_items_in_batch=12).loss  # the Trainer's call when it accumulates gradients
+    assert torch.allclose(summed, output.loss * 6 / 12)
+
+
+def test_labels_of_minus_100_are_left_out(x):
+    model, labels = model_of(), torch.tensor([3, -100, 1, -100, -100, 9])
+    kept = labels != -100
+    assert torch.equal(model(x, labels=labels).loss, model(x[kept], labels=labels[kept]).loss)
+    labels[1] = -1
+    with pytest.raises(ValueError, match="labels: expected 0 to 9 or -100, found -1"):
+        model(x, labels=labels)
+
+
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16, torch.float64])
+def test_signals_are_cast_to_the_weights(weights, x):
+    model = model_of().to(weights)
+    expected = model(x.to(weights)).logits
+    for signals in (torch.float32, torch.bfloat16, torch.float64):
+        logits = model(x.to(signals)).logits
+        assert logits.dtype == weights
+        if signals != torch.bfloat16:  # rounded on the way
+            assert torch.equal(logits, expected)
+
+
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "gru"])  # torch's has no vmap
+def test_gradients_of_each_sample(architecture, x):
+    model, labels = model_of(architecture=architecture), torch.arange(6)
+    values, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+
+    def loss(values, signal, label):
+        arguments = {"x": signal[None], "labels": label[None]}
+        return torch.func.functional_call(model, (values, buffers), kwargs=arguments).loss
+
+    together = torch.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(values, x, labels)
+    for number in range(6):
+        model.zero_grad()
+        model(x[number, None], labels=labels[number, None]).loss.backward()
+        for name, value in model.named_parameters():
+            torch.testing.assert_close(together[name][number], value.grad, atol=1e-5, rtol=1e-4)
 
 
 def some_always(always):
@@ -263,53 +299,6 @@ def test_compile(architecture, backend, x):
         torch.testing.assert_close(value.grad, gradients[name], atol=1e-5, rtol=1e-4)
 
 
-def test_the_trainer_takes_the_dataset_as_it_is(tmp_path):
-    dataset = load_dataset(num_samples=500, cache_dir=str(tmp_path / "cache"))
-    arguments = TrainingArguments(
-        output_dir=str(tmp_path / "out"),
-        max_steps=150,
-        per_device_train_batch_size=50,
-        learning_rate=1e-2,
-        report_to="none",
-        save_strategy="no",
-        disable_tqdm=True,
-        use_cpu=True,
-        logging_steps=150,
-        dataloader_pin_memory=False,
-    )
-    model = model_of(architecture="cnn").train()
-    trainer = Trainer(model, arguments, train_dataset=dataset["train"], eval_dataset=dataset["test"])
-    before = trainer.evaluate()["eval_loss"]
-    trainer.train()
-    assert trainer.evaluate()["eval_loss"] < before - 0.1
-
-
-def test_without_this_package(x, tmp_path):
-    """The saved folder, with its code, in a process that cannot import mnist1d_hf: the same logits, bit for bit."""
-    register()
-    model = model_of(architecture="resnet", widths=[4, 8])
-    model.save_pretrained(tmp_path / "model")
-    torch.save(x, tmp_path / "x.pt")
-    code = """
-        import sys
-        sys.modules["mnist1d_hf"] = None
-        import torch
-        from transformers import AutoConfig, AutoModelForSequenceClassification
-        config = AutoConfig.from_pretrained("model", trust_remote_code=True)
-        assert config.widths == [4, 8], config
-        model = AutoModelForSequenceClassification.from_pretrained("model", trust_remote_code=True)
-        torch.save(model(torch.load("x.pt")).logits.detach(), "logits.pt")
-    """
-    environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert torch.equal(torch.load(tmp_path / "logits.pt"), model(x).logits)
-    here = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
-    assert type(here) is Mnist1dForSequenceClassification
-    assert torch.equal(here(x).logits, model(x).logits)
-
-
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
@@ -322,10 +311,16 @@ def test_without_this_package(x, tmp_path):
         ),
         ({"x": torch.full((2, 40), torch.nan)}, ValueError, "x: expected finite numbers, found NaN or infinity"),
         ({"x": torch.full((2, 40), torch.inf)}, ValueError, "x: expected finite numbers"),
+        ({"x": torch.full((2, 40), 1e300, dtype=torch.float64)}, ValueError, "x: expected finite numbers"),
         ({"labels": torch.tensor([1])}, ValueError, r"labels: expected shape \(2,\), found \(1,\)"),
         ({"labels": torch.tensor([1.0, 2.0])}, TypeError, r"labels: expected torch.int64, found torch.float32"),
-        ({"labels": torch.tensor([1, 10])}, ValueError, "labels: expected 0 to 9, found 10"),
-        ({"labels": torch.tensor([-1, 10])}, ValueError, "labels: expected 0 to 9, found -1"),
+        (
+            {"labels": torch.tensor([1, 2], dtype=torch.int32)},
+            TypeError,
+            r"labels: expected torch.int64, found torch.i",
+        ),
+        ({"labels": torch.tensor([1, 10])}, ValueError, "labels: expected 0 to 9 or -100, found 10"),
+        ({"labels": torch.tensor([-1, 10])}, ValueError, "labels: expected 0 to 9 or -100, found -1"),
     ],
     ids=str,
 )

@@ -1,0 +1,65 @@
+"""Makes transformers know the networks before torch is needed.
+
+transformers keeps a table of the names of configurations, and imports `transformers.models.NAME` when it first needs
+one. The table gets the entry "mnist1d" as soon as transformers has made it; the module behind that entry imports
+`mnist1d_hf.models`, which registers everything else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+_TABLE = "transformers.models.auto.configuration_auto"
+_NAME, _CONFIG = "mnist1d", "Mnist1dConfig"
+
+
+def register() -> None:
+    """Announce the networks, now or when transformers is imported. Doing it twice changes nothing."""
+    if _TABLE in sys.modules:
+        _announce(sys.modules[_TABLE])
+    elif not any(isinstance(finder, _AfterImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AfterImport())
+
+
+def _announce(table: ModuleType) -> None:
+    module = ModuleType(f"transformers.models.{_NAME}", __doc__)
+    module.__getattr__ = _attribute  # type: ignore[method-assign]
+    sys.modules[module.__name__] = module
+    table.CONFIG_MAPPING_NAMES[_NAME] = _CONFIG
+
+
+def _attribute(name: str) -> Any:
+    if name != _CONFIG:
+        raise AttributeError(name)
+    return importlib.import_module("mnist1d_hf.models").Mnist1dConfig
+
+
+class _AfterImport(importlib.abc.MetaPathFinder):
+    """Finds the module of the table as usual, and announces the networks once it has run."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        if fullname != _TABLE:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def run_and_announce(module: ModuleType) -> None:
+                run(module)
+                _announce(module)
+
+            spec.loader.exec_module = run_and_announce  # type: ignore[method-assign]
+        return spec
