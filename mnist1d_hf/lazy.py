@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.abc
-import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -42,18 +41,12 @@ def _attribute(name: str) -> Any:
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):
-    """Finds the module of the table as usual, and announces the networks once it has run."""
+    """Finds the module of the table as usual, and announces the networks each time it has run."""
 
     def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002
-        target: ModuleType | None = None,  # noqa: ARG002
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != _TABLE:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        spec = PathFinder.find_spec(fullname, path, target) if fullname == _TABLE else None
         if spec is not None and spec.loader is not None:
             run = spec.loader.exec_module
 

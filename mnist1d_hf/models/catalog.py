@@ -96,13 +96,15 @@ def load_pretrained(name: str, **arguments: Any) -> Mnist1dForSequenceClassifica
 
     Args:
         name: see `list_pretrained`.
-        arguments: as in `from_pretrained` of transformers.
+        arguments: as in `from_pretrained` of transformers. For a task with other classes, pass `num_labels=5,
+            ignore_mismatched_sizes=True`: the output layer starts anew.
 
     Returns:
         The model, in evaluation mode.
 
     Raises:
         InvalidValueError: no such baseline.
+        ValueError: the weights do not fit the arguments.
 
     >>> load_pretrained("cnn").num_parameters()
     5210

@@ -38,7 +38,8 @@ class Mnist1dConfig(PretrainedConfig):
         padding_mode: "zeros" or "circular" (resnet).
         pooling: "flatten", "mean" or "max" over the length before the output (resnet).
         bidirectional: whether the signal is read both ways (gru).
-        num_labels, id2label: classes; ten, called "0" to "9", by default.
+        num_labels, id2label: classes; ten, called "0" to "9", by default. Another number than a file's gives them the
+            names "LABEL_0", ..., as everywhere in transformers.
 
     Raises:
         StrictDataclassError: of huggingface_hub; a value of the wrong type, out of range, or at odds with another.

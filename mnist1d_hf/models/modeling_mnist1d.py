@@ -231,9 +231,10 @@ class Mnist1dForSequenceClassification(Mnist1dPreTrainedModel):
             raise ValueError(f"labels: expected shape ({x.shape[0]},), found {tuple(labels.shape)}")
         if labels.dtype != torch.long:
             raise TypeError(f"labels: expected torch.int64, found {labels.dtype}; convert with labels.long()")
-        wrong = (labels != IGNORED) & ((labels < 0) | (labels >= classes))
-        if _can_be_read(labels) and not _true(~wrong.any()):
-            raise ValueError(f"labels: expected 0 to {classes - 1} or {IGNORED}, found {int(labels[wrong][0])}")
+        if _can_be_read(labels):
+            right = (labels == IGNORED) | ((labels >= 0) & (labels < classes))
+            if not _true(right.all()):
+                raise ValueError(f"labels: expected 0 to {classes - 1} or {IGNORED}, found {int(labels[~right][0])}")
 
 
 IGNORED = -100  # label of signals that the loss leaves out, as everywhere in torch and transformers
