@@ -32,6 +32,7 @@ def _announce(table: ModuleType) -> None:
     module.__getattr__ = _attribute  # type: ignore[method-assign]
     sys.modules[module.__name__] = module
     table.CONFIG_MAPPING_NAMES[_NAME] = _CONFIG
+    vars(table).get("MODEL_NAMES_MAPPING", {})[_NAME] = "MNIST-1D"  # a second table of older releases, for docstrings
 
 
 def _attribute(name: str) -> Any:

@@ -28,7 +28,7 @@ def x():
 def run(code, folder):
     """Run code in a process of its own."""
     environment = {**os.environ, "HF_MODULES_CACHE": str(folder / "modules"), "PYTHONWARNINGS": "ignore"}
-    environment["PYTHONPATH"] = str(Path(mnist1d_hf.__file__).parents[1])
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
