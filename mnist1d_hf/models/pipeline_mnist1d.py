@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
@@ -40,7 +40,7 @@ class SignalClassificationPipeline(Pipeline):
     def __call__(self, inputs: Any, **arguments: Any) -> Any:
         """Classify one signal or several."""
         if isinstance(inputs, Iterator):
-            return super().__call__((row for row in inputs), **arguments)
+            return super().__call__(_Rows(inputs), **arguments)
         if isinstance(inputs, Dataset):
             empty = hasattr(inputs, "__len__") and not len(inputs)
             return [] if empty else super().__call__(inputs, **arguments)
@@ -105,6 +105,16 @@ class SignalClassificationPipeline(Pipeline):
             {"label": names[int(label)], "score": float(score)}
             for score, label in zip(best.values, best.indices, strict=True)
         ]
+
+
+class _Rows(IterableDataset):
+    """The rows of an iterator, one by one; a generator as such is read whole by older releases of transformers."""
+
+    def __init__(self, rows: Iterator[Any]) -> None:
+        self.rows = rows
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.rows
 
 
 def _joined(signals: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
