@@ -285,10 +285,12 @@ def _check_loaded(name: Any, model: Mnist1dPreTrainedModel, info: dict[str, Any]
 
 
 def _load_adapter(model: Mnist1dPreTrainedModel, name: str, options: dict[str, Any]) -> None:
-    """Add an adapter of peft. transformers would read a pickled one if there were no other."""
-    if cached_file(name, "adapter_model.safetensors", _raise_exceptions_for_missing_entries=False, **options) is None:
+    """Add an adapter of peft. The file is read here: transformers would read a pickled one if there were no other."""
+    path = cached_file(name, "adapter_model.safetensors", _raise_exceptions_for_missing_entries=False, **options)
+    if path is None:
         raise OSError(f"{name}: adapter_model.safetensors is missing; pickled weights are not read")
-    model.load_adapter(name, adapter_kwargs=options)
+    weights = {key.removeprefix("base_model.model."): value for key, value in load_file(path).items()}
+    model.load_adapter(name, adapter_state_dict=weights, adapter_kwargs=options)
 
 
 def _read_weights(name: str, arguments: dict[str, Any]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 import torch
-from huggingface_hub import constants
+from huggingface_hub import constants, hf_api
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments, pipeline
 
@@ -232,6 +232,7 @@ def test_push_to_hub(x, monkeypatch, tmp_path):
     with HubServer() as hub:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(hf_api.api, "endpoint", hub.url)  # read once, in older releases
         template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         model.push_to_hub("user/cnn", token="hf_write")
