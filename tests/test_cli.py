@@ -92,7 +92,10 @@ def test_build_takes_every_argument(run):
         (["build", "-o", "o", "--padding", "9", "3"], "found (9, 3); swap them"),
         (["build", "-o", "o", "--scale-coeff", "nan"], "scale_coeff: expected a finite number"),
         (["build", "-o", "o", "--num-samples", "5"], "num_samples: expected at least one for each of the 10 classes"),
-        (["build", "-o", "o", "--train-split", "1.5"], "train_split: expected a fraction between 0 and 1, found 1.5"),
+        (
+            ["build", "-o", "o", "--train-split", "1.5"],
+            "train_split: expected a fraction above 0 and up to 1, found 1.5",
+        ),
         (["build", "-o", "o", "--dtype", "int8"], "dtype: expected 'float32' or 'float64', found 'int8'"),
         (["build"], "--output"),
         (["build", "-o", "/dev/null/x"], "cannot be written: Not a directory"),

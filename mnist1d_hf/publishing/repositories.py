@@ -26,12 +26,8 @@ FIGURES = {
 BASELINES = "figures/baselines.png"
 CONFUSION = "figures/confusion.png"
 EVAL_RESULTS = ".eval_results/mnist1d.yaml"
-# File of the package -> its name beside the weights.
-MODEL_CODE = {
-    "configuration_mnist1d.py": "configuration_mnist1d.py",
-    "modeling_mnist1d.py": "modeling_mnist1d.py",
-    "pipeline.py": "pipeline_mnist1d.py",
-}
+# Files of the package that lie beside the weights.
+MODEL_CODE = ("configuration_mnist1d.py", "modeling_mnist1d.py", "pipeline_mnist1d.py")
 OLDEST_TRANSFORMERS = "5.4"  # as in pyproject.toml: the published code needs it too
 FRESH_SAMPLES = 100_000  # of the stream, on which the published weights are evaluated too
 

@@ -266,23 +266,15 @@ def _evaluate(
 def _copy_model(source: Path, folder: Path) -> dict[str, Any]:
     """Weights, results and code byte for byte; the configuration with what leads to the code."""
     from mnist1d_hf import models
+    from mnist1d_hf.models.configuration_mnist1d import AUTO_MAP
+    from mnist1d_hf.models.pipeline_mnist1d import CUSTOM_PIPELINES
 
     for name in (WEIGHTS, RESULTS):
         shutil.copyfile(source / name, folder / name)
-    for name, target in MODEL_CODE.items():
-        shutil.copyfile(Path(models.__file__).parent / name, folder / target)
+    for name in MODEL_CODE:
+        shutil.copyfile(Path(models.__file__).parent / name, folder / name)
     config = dict(json.loads((source / "config.json").read_text(encoding="utf-8")))
-    config["auto_map"] = {
-        "AutoConfig": "configuration_mnist1d.Mnist1dConfig",
-        "AutoModelForSequenceClassification": "modeling_mnist1d.Mnist1dForSequenceClassification",
-    }
-    config["custom_pipelines"] = {
-        "signal-classification": {
-            "impl": "pipeline_mnist1d.SignalClassificationPipeline",
-            "pt": ["AutoModelForSequenceClassification"],
-            "type": "multimodal",
-        }
-    }
+    config |= {"auto_map": AUTO_MAP, "custom_pipelines": CUSTOM_PIPELINES}
     text = json.dumps(dict(sorted(config.items())), indent=2, ensure_ascii=False)
     write_file(folder / "config.json", f"{text}\n".encode())
     return config
