@@ -150,6 +150,16 @@ def stream_table(pairs: int) -> str:
     def loaded() -> None:
         assert sum(len(label) for _, label in loader) == count
 
+    few = mnist1d_hf.stream(num_samples=count // 10).with_format("torch")
+    rows_loader = torch.utils.data.DataLoader(few, batch_size=100)
+    batches_loader = torch.utils.data.DataLoader(few.batch(100), batch_size=None)
+
+    def in_rows() -> None:
+        assert sum(len(batch["label"]) for batch in rows_loader) == count // 10
+
+    def in_batches() -> None:
+        assert sum(len(batch["label"]) for batch in batches_loader) == count // 10
+
     def sliced() -> None:
         for start in range(0, count, BATCH):
             _ = signals[start : start + BATCH], labels[start : start + BATCH]
@@ -163,6 +173,14 @@ def stream_table(pairs: int) -> str:
             ("`sample`, one thread", one, count, "`mnist1d`", lambda: original(args), args.num_samples),
             ("`sample`, two processes", two, 2 * count, "one process", one, count),
             (f"`stream` through a `DataLoader`, batches of {BATCH}", loaded, count, "`sample`", one, count),
+            (
+                '`DataLoader(stream().with_format("torch"), batch_size=100)`',
+                in_rows,
+                count // 10,
+                "`.batch(100)`",
+                in_batches,
+                count // 10,
+            ),
             (f"slices of {BATCH} of tensors in memory", sliced, count, "`sample`", one, count),
         )
         rows = []
