@@ -96,3 +96,11 @@ def test_rows_of_the_stream_through_a_plain_data_loader(index_of):
     assert (batches[0]["x"].shape, batches[0]["x"].dtype) == ((100, 40), torch.float32)
     assert batches[0]["label"].dtype == torch.int64
     assert sorted(index_of[row.numpy().tobytes()] for batch in batches for row in batch["x"]) == list(range(3000))
+
+
+@pytest.mark.parametrize(("channels", "shape"), [("first", (20, 1, 40)), ("last", (20, 40, 1)), (None, (20, 40))])
+def test_tensors_have_an_axis_of_channels_where_it_is_asked_for(channels, shape, cache):
+    dataset = load_dataset(split="test", num_samples=100, cache_dir=cache)
+    x, _ = to_torch(dataset, channels=channels)
+    assert tuple(x.shape) == shape
+    np.testing.assert_array_equal(x.numpy().reshape(20, 40), to_numpy(dataset)[0])
