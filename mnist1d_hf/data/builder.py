@@ -18,8 +18,9 @@ from datasets.utils.info_utils import is_small_dataset
 
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.configurations import CONFIGURATIONS
+from mnist1d_hf.data.examples import StreamExamples
 from mnist1d_hf.data.generator import Generated, generate
-from mnist1d_hf.data.iterable import Stream, StreamExamples
+from mnist1d_hf.data.iterable import Stream
 from mnist1d_hf.data.ranges import block_ranges, row_ranges
 from mnist1d_hf.data.schema import (
     ALGORITHM_HASH,

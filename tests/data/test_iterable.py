@@ -10,7 +10,7 @@ import pytest
 from datasets.distributed import split_dataset_by_node
 
 from mnist1d_hf import GeneratorConfig, get_templates, load_dataset, sample, stream, to_numpy
-from mnist1d_hf.data.iterable import StreamExamples
+from mnist1d_hf.data.examples import StreamExamples
 from mnist1d_hf.data.schema import stream_table
 from mnist1d_hf.data.stream import BLOCK
 
@@ -194,7 +194,7 @@ def test_resuming_costs_the_same_everywhere(monkeypatch):
         made.append(stop - start)
         return stream_table(config, start, stop)
 
-    monkeypatch.setattr("mnist1d_hf.data.iterable.stream_table", counting)
+    monkeypatch.setattr("mnist1d_hf.data.examples.stream_table", counting)
     for steps in (3, 4000):
         dataset = stream(5).with_format("arrow").batch(256)
         for _ in itertools.islice(dataset, steps):
