@@ -1,5 +1,6 @@
 """Run folders: any stop is gone on from, settings are not mixed, damage is named. The work is a toy, without torch."""
 
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -205,22 +206,27 @@ def test_a_damaged_unit_is_named_and_the_rest_kept(change):
     assert done() == [2]
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """No file can be larger than 100 bytes: writing fails in its middle, as on a full disk."""
+    """No file can be larger than 100 bytes: writing fails in its middle, as on a full disk.
+
+    For a part of a test only: the output of pytest itself may be a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_costs_nothing():
     write_file("file", b"old")
-    with pytest.raises(OSError, match="File too large"):
+    with full_disk(), pytest.raises(OSError, match="File too large"):
         write_file("file", bytes(200))
     assert contents(".") == {"file": b"old"}
-    with pytest.raises(OutputError, match=r"out: cannot be written: File too large; what is finished is kept"):
+    message = r"out: cannot be written: File too large; what is finished is kept"
+    with full_disk(), pytest.raises(OutputError, match=message):
         run(lambda number, report: bytes(200 * number))  # noqa: ARG005
     assert sorted(os.listdir("out/units")) == ["lock", "unit-0"]
 
