@@ -119,34 +119,31 @@ def get_dataset(
         dataset = make_dataset(args, **kwargs)
         _built.add(place)
         return dataset
-    _warn_of_another_result(args, "download" if download else place)
     states = random.getstate(), np.random.get_state()
     try:
         dataset = make_dataset(args, **{key: value for key, value in kwargs.items() if key == "template"})
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
+    if args is not None:
+        returned = "download=True returns the default dataset" if download else f"it returns what {place} holds"
+        _warn_of_another_result(args, returned)
     if verbose:
         sizes = f"{len(dataset['y'])} training and {len(dataset['y_test'])} test samples"
         print(f"Built {sizes} from the arguments; {place} is neither read nor written.")
     return dataset
 
 
-def _warn_of_another_result(args: Any, source: str) -> None:
+def _warn_of_another_result(args: Any, returned: str) -> None:
+    """Warn where `args` are not the default ones; `returned` says what the original would give instead."""
     default = get_dataset_args()
-    changed = [name for name in ARGUMENTS if not _equal(getattr(args, name, None), getattr(default, name))]
-    if changed and args is not None:
-        where = (
-            "download=True returns the default dataset" if source == "download" else f"it returns what {source} holds"
-        )
+    changed = [name for name in ARGUMENTS if not np.array_equal(getattr(args, name), getattr(default, name))]
+    if changed:
         warnings.warn(
-            f"get_dataset: built with {', '.join(changed)} as given; mnist1d itself would ignore them here ({where})",
+            f"get_dataset: built with {', '.join(changed)} as given; "
+            f"mnist1d itself would ignore them here ({returned})",
             stacklevel=3,
         )
-
-
-def _equal(found: Any, expected: Any) -> bool:
-    return bool(np.array_equal(found, expected))
 
 
 def _one_by_one(args: Any, templates: Any) -> dict[str, Any]:

@@ -114,11 +114,16 @@ class StreamExamples(_BaseExamplesIterable):
             parts.append(f"shuffled in windows of {self._window[1] * BLOCK}")
         return " ".join(parts)
 
+    @property
+    def _world(self) -> str:
+        """The number of readers, ranks x workers."""
+        return "x".join(map(str, self._readers)) or "1"
+
     def _init_state_dict(self) -> dict[str, Any]:
         self._state_dict = {
             "samples": 0,
             "stream": self.name,
-            "readers": "x".join(map(str, self._readers)) or "1",
+            "readers": self._world,
             "type": type(self).__name__,
         }
         return self._state_dict
@@ -134,11 +139,10 @@ class StreamExamples(_BaseExamplesIterable):
         found, readers = self._state_dict["stream"], self._state_dict["readers"]
         if found != self.name:
             raise InvalidValueError(f"state: expected one of {self.name}, found one of {found}")
-        own = "x".join(map(str, self._readers)) or "1"
-        if readers != own:
+        if readers != self._world:
             raise InvalidValueError(
-                f"state: saved by {readers} readers (ranks x workers), loaded by {own}, so that samples would be "
-                f"lost or come twice; go on with {readers} readers, or begin behind the last sample: stream(start=...)"
+                f"state: saved by {readers} readers (ranks x workers), loaded by {self._world}, so that samples would "
+                f"be lost or come twice; go on with {readers} readers, or begin behind the last one: stream(start=...)"
             )
         return self._state_dict
 

@@ -90,27 +90,19 @@ class Stream(datasets.IterableDataset):
         """Whether this class cuts the rows itself."""
         return self._formatting is not None and self._formatting.format_type == "torch"
 
-    def _with(self, examples: StreamExamples) -> Stream:
-        """The same dataset over other examples."""
-        made = datasets.IterableDataset.with_format(self, None)
+    def _with(self, examples: StreamExamples, formatting: Any = None) -> Stream:
+        """The same dataset over other examples, or in another format."""
         return Stream(
             examples,
-            info=made._info,
-            split=made._split,
-            formatting=self._formatting,
+            info=self._info.copy(),
+            split=self._split,
+            formatting=formatting or self._formatting,
             distributed=copy.deepcopy(self._distributed),
         )
 
     def with_format(self, type: str | None = None) -> Stream:
         """As in the library."""
-        made = super().with_format(type)
-        return Stream(
-            self._ex_iterable,
-            info=made._info,
-            split=made._split,
-            formatting=made._formatting,
-            distributed=made._distributed,
-        )
+        return self._with(self._ex_iterable, super().with_format(type)._formatting)
 
     def skip(self, n: int) -> datasets.IterableDataset:
         """All but the first `n` samples, in constant time."""
