@@ -117,15 +117,16 @@ def _work(function: Callable[..., object], pipe: Any) -> None:
             pipe.send(unsent)
             unsent, last = 0, time.monotonic()
 
-    while True:
-        pipe.send(None)
-        task = pipe.recv()
-        try:
-            function(*task, report)
-        except Exception as error:
-            pipe.send((error, traceback.format_exc()))
-        last = 0.0  # the rest of a task is reported with its end
-        report(0)
+    with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone: nobody is there to be told
+        while True:
+            pipe.send(None)
+            task = pipe.recv()
+            try:
+                function(*task, report)
+            except Exception as error:
+                pipe.send((error, traceback.format_exc()))
+            last = 0.0  # the rest of a task is reported with its end
+            report(0)
 
 
 def _end_with_parent() -> None:
