@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import itertools
+import os
+import tempfile
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, cast
 
 import datasets
 import pyarrow as pa
+from datasets.arrow_reader import ReadInstruction
 from datasets.builder import Key
+from datasets.exceptions import DatasetGenerationError
 from datasets.fingerprint import Hasher
 from datasets.table import table_cast
 from datasets.utils import tqdm as hf_tqdm
+from datasets.utils.file_utils import is_remote_url
 from datasets.utils.info_utils import is_small_dataset
+from datasets.utils.py_utils import map_nested
 
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.configurations import CONFIGURATIONS
@@ -34,11 +43,12 @@ from mnist1d_hf.data.schema import (
 )
 from mnist1d_hf.data.stream import BLOCK
 from mnist1d_hf.data.templates import Templates
-from mnist1d_hf.errors import InvalidValueError
+from mnist1d_hf.errors import InvalidValueError, OutputError
 
 _NUM_SHARDS = 40  # divisible by 1, 2, 4, 5, 8, 10: the usual numbers of workers get equally many
 _TABLE_ROWS = 200 * BLOCK  # rows of the largest table handed to the writer: small datasets stay in one Arrow chunk
 _KEPT_BYTES = 256 * 2**20  # of datasets that a process keeps, so that the second split costs nothing
+_IN_MEMORY_BYTES = 2**30  # of the largest dataset that is made in memory where the cache cannot be used
 
 
 class Mnist1d(datasets.ArrowBasedBuilder):
@@ -50,6 +60,9 @@ class Mnist1d(datasets.ArrowBasedBuilder):
     ("float32" or "float64"); `latents` (adds the columns `padding`, `translation`, `scale`, `shear`); `clean` (adds the
     column `clean`, the signal without noise); `label_noise` (the fraction of the training labels that is drawn anew;
     adds the column `clean_label`); `templates` (the user's own).
+
+    The cache folder is needed by `download_and_prepare` only. Where it cannot be written or locked, the data are made
+    in memory, with one warning.
     """
 
     VERSION = VERSION
@@ -58,9 +71,16 @@ class Mnist1d(datasets.ArrowBasedBuilder):
     DEFAULT_CONFIG_NAME = "default"
     DEFAULT_WRITER_BATCH_SIZE = _TABLE_ROWS
 
-    def __init__(self, *args: Any, hash: str | None = ALGORITHM_HASH, **kwargs: Any) -> None:
+    def __init__(self, cache_dir: Any = None, *args: Any, hash: str | None = ALGORITHM_HASH, **kwargs: Any) -> None:
+        # With a URL the library neither makes nor locks a folder here: streams and descriptions need none.
         # A builder made by hand passes no hash; without one, old data would survive a changed algorithm.
-        super().__init__(*args, hash=hash or ALGORITHM_HASH, **kwargs)
+        super().__init__("memory://", *args, hash=hash or ALGORITHM_HASH, **kwargs)
+        self._cache_dir_root = os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE)
+        self._cache_downloaded_dir = os.path.join(self._cache_dir_root, datasets.config.DOWNLOADED_DATASETS_DIR)
+        self._cache_dir = self._output_dir = self._build_cache_dir()
+        if self._is_cached():
+            self.info = self._load_info()
+        self._tables: dict[str, pa.Table] | None = None  # the splits that were made in memory
         self.name = self.info.builder_name = DATASET_NAME  # else the name of this module; model cards show it
         self._check_features()
 
@@ -85,9 +105,77 @@ class Mnist1d(datasets.ArrowBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         return dataset_info(self.config)
 
+    def _is_cached(self) -> bool:
+        return os.access(os.path.join(self._cache_dir, datasets.config.DATASET_INFO_FILENAME), os.R_OK)
+
+    def download_and_prepare(
+        self, output_dir: str | None = None, download_config: Any = None, download_mode: Any = None, **options: Any
+    ) -> None:
+        """As the library's; without `output_dir`, data that cannot be written to the cache are made in memory.
+
+        Raises:
+            OutputError: the cache cannot be used, and the data are too large for the memory.
+        """
+        self._tables = None
+        prepare = functools.partial(super().download_and_prepare, output_dir, download_config, download_mode, **options)
+        if output_dir is not None or is_remote_url(self._cache_dir_root):
+            prepare()
+            return
+        try:
+            _require_usable(self._cache_dir_root)
+            prepare()
+        except (OSError, DatasetGenerationError) as error:  # the library raises the second for errors of every kind
+            reuse = datasets.DownloadMode.REUSE_DATASET_IF_EXISTS
+            if self._is_cached() and datasets.DownloadMode(download_mode or reuse) is reuse:
+                self.info = self._load_info()  # a cache that can only be read, and has the data
+            else:
+                self._prepare_in_memory(_reason(error))
+
+    def _prepare_in_memory(self, reason: str) -> None:
+        splits, size = self._split_generators(None), self.info.dataset_size
+        trouble = f"the cache folder {self._cache_dir_root} cannot be used ({reason})"
+        remedy = "choose another folder with cache_dir=... or the environment variable HF_HOME"
+        assert size is not None  # a stream without end does not come this far
+        if size > _IN_MEMORY_BYTES:
+            raise OutputError(
+                f"{trouble}, and {size / 2**30:.1f} GiB are too much for the memory; {remedy}, or read them with "
+                "streaming=True"
+            )
+        self._tables = {
+            item.name: pa.concat_tables(table for _, table in self._generate_tables(**item.gen_kwargs))
+            for item in splits
+        }
+        # Its place is this line, so that Python shows it once in a process, however often data are loaded.
+        warnings.warn(f"{trouble}: mnist1d was made in memory instead, and nothing was kept; {remedy}", stacklevel=1)
+
+    def as_dataset(self, split: Any = None, in_memory: bool = False) -> Any:
+        """The rows that `download_and_prepare` made: all splits, or what `split` says."""
+        if self._tables is None:
+            return super().as_dataset(split, in_memory)
+        chosen = {name: name for name in self._tables} if split is None else split
+        found = map_nested(self._rows_in_memory, chosen, map_tuple=True, disable_tqdm=True)
+        return datasets.DatasetDict(found) if isinstance(found, dict) else found
+
+    def _rows_in_memory(self, split: Any) -> datasets.Dataset:
+        assert self._tables is not None
+        text = "+".join(self._tables) if str(split) == "all" else str(split)
+        instruction = split if isinstance(split, ReadInstruction) else ReadInstruction.from_spec(text)
+        sizes = {name: len(table) for name, table in self._tables.items()}
+        parts = [
+            self._tables[part.splitname].slice(part.from_, part.to - part.from_)
+            for part in instruction.to_absolute(sizes)
+        ]
+        return datasets.Dataset(
+            pa.concat_tables(parts),
+            info=self.info,
+            split=datasets.Split(text),
+            fingerprint=self._get_dataset_fingerprint(text),
+        )
+
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         if self.config.rows is not None:
-            return [datasets.SplitGenerator("train", {"shards": self._stream_shards(dl_manager.is_streaming)})]
+            streaming = dl_manager is not None and dl_manager.is_streaming
+            return [datasets.SplitGenerator("train", {"shards": self._stream_shards(streaming)})]
         edges = [0, *itertools.accumulate(self.config.split_sizes.values())]
         return [
             datasets.SplitGenerator(split, {"shards": row_ranges(start, stop, _NUM_SHARDS)})
@@ -127,6 +215,28 @@ class Mnist1d(datasets.ArrowBasedBuilder):
             return stream_table(self.config, start, stop)
         made = _made(self.config.generator, self.config.templates, self.config.clean)
         return to_table(made, self.config, start, stop)
+
+
+def _require_usable(folder: str) -> None:
+    """Raise OSError where a folder cannot be made, written or locked.
+
+    The locks of `datasets` must not meet a file system without locks: old releases of filelock wait there for ever, new
+    ones leave a file behind that stops every later process if this one is killed.
+    """
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OSError(error.errno, f"no file locks: {error.strerror}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """What made the cache fail, in one line."""
+    while error.__cause__ is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    lines = str(error).splitlines()  # the whole traceback where another process failed
+    return getattr(error, "strerror", None) or next((line for line in lines if "[Errno" in line), " ".join(lines))
 
 
 def _joined(shards: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -188,9 +298,11 @@ def load_dataset(
     Returns:
         `DatasetDict`, or `Dataset` for one split; with `streaming`, their iterable counterparts.
         Columns: `x` List(float32, length=40), `label` ClassLabel.
+        Where the cache folder cannot be written or locked, the rows are in memory only, and a warning says so.
 
     Raises:
         InvalidValueError, InvalidTypeError: an unknown configuration or argument, or a value out of range.
+        OutputError: the cache folder cannot be used, and the data are too large for the memory (1 GiB).
 
     >>> load_dataset("default", split="test", num_samples=100).num_rows
     20

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import datasets.load
@@ -19,6 +21,8 @@ _BUILDER_MODULE = "mnist1d_hf.data.builder"
 # Each of these has the factory under its own name.
 _HOLDERS = ("datasets.load", "datasets.inspect", "datasets.commands.test")
 _FACTORY = "dataset_module_factory"
+# Of tables. Not ".txt" and pictures: a clone of the paper's repository has them.
+_DATA_FILES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow")
 
 
 def register() -> None:
@@ -53,7 +57,24 @@ def _wrapped(factory: Callable[..., Any]) -> Callable[..., Any]:
         elsewhere = any(kwargs.get(name) for name in ("revision", "data_files", "data_dir"))
         if path != DATASET_NAME or args or elsewhere:
             return factory(path, *args, **kwargs)
+        _warn_of_folder(Path(DATASET_NAME))
         return datasets.load.DatasetModule(_BUILDER_MODULE, ALGORITHM_HASH, {"dataset_name": DATASET_NAME})
 
     dataset_module_factory._mnist1d_original = factory  # type: ignore[attr-defined]
     return dataset_module_factory
+
+
+def _warn_of_folder(folder: Path) -> None:
+    """Warn if a folder of the dataset's name has data files, up to three levels deep, which will not be read."""
+    paths = (path.relative_to(folder) for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth))
+    names = (path for path in paths if path.name.removesuffix(".gz").endswith(_DATA_FILES))
+    found = next((path for path in names if not any(part.startswith(".") for part in path.parts)), None)
+    if found is None:
+        return
+    saved = (folder / datasets.config.DATASETDICT_JSON_FILENAME).exists()
+    read = f'load_from_disk("{folder}")' if saved else f'load_dataset("./{folder}"), or data_dir="."'
+    warnings.warn(
+        f'the folder {folder.absolute()} holds data files ({found}), which were not read: "{DATASET_NAME}" is the '
+        f"dataset of mnist1d_hf; to read the folder: {read}",
+        stacklevel=1,  # this line, so that Python shows it once in a process, whichever function asks
+    )

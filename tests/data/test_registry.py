@@ -22,11 +22,19 @@ def run(code, cwd):
     return result.stdout
 
 
-@pytest.mark.parametrize("with_folder", [False, True], ids=["empty folder", "folder called mnist1d"])
-def test_plain_datasets_functions_find_it(tmp_path, with_folder):
-    if with_folder:  # what a clone of the paper's repository leaves
-        (tmp_path / "mnist1d").mkdir()
-        (tmp_path / "mnist1d" / "data.csv").write_text("a,b\n1,2\n")
+def write(folder, *names):
+    for name in names:
+        path = folder / "mnist1d" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a,b\n1,2\n")
+
+
+CLONE = ("mnist1d/data.py", "mnist1d.py", "mnist1d_data.pkl", "notebooks/mpl_style.txt", "static/a.png", ".git/a.json")
+
+
+@pytest.mark.parametrize("files", [(), CLONE], ids=["empty folder", "the paper's repository"])
+def test_plain_datasets_functions_find_it(tmp_path, files):
+    write(tmp_path, *files)
     run(
         """
         import mnist1d_hf, datasets
@@ -98,10 +106,28 @@ def test_other_sources_go_to_the_library_untouched(name):
     assert wrapped("mnist1d", **{name: "x"}) == (("mnist1d",), {name: "x"})
 
 
-def test_a_local_folder_beside_it_still_loads(tmp_path):
-    (tmp_path / "mnist1d").mkdir()
-    (tmp_path / "mnist1d" / "train.csv").write_text("a,b\n1,2\n")
-    assert datasets.load_dataset("./mnist1d", cache_dir="cache")["train"].column_names == ["a", "b"]
+@pytest.mark.parametrize("file", ["train.csv", "data/train-0.csv", "config/train/0.csv", "train.csv.gz"])
+def test_a_folder_with_data_files_is_named_in_one_warning(tmp_path, file):
+    write(tmp_path, "README.md", file)
+    with pytest.warns(UserWarning, match="which were not read") as caught:
+        assert datasets.load_dataset("mnist1d", cache_dir="cache", split="test").column_names == ["x", "label"]
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    assert message.startswith(f"the folder {tmp_path / 'mnist1d'} holds data files ({file}), which were not read")
+    assert message.endswith("""to read the folder: load_dataset("./mnist1d"), or data_dir=".\"""")
+
+
+def test_what_the_warning_says_reads_the_folder(tmp_path):
+    write(tmp_path, "train.csv")
+    for arguments in ({"path": "./mnist1d"}, {"path": "mnist1d", "data_dir": "."}):
+        assert datasets.load_dataset(**arguments, cache_dir="cache")["train"].column_names == ["a", "b"]
+
+
+def test_a_folder_of_save_to_disk_is_named_with_the_function_that_reads_it():
+    mnist1d_hf.load_dataset(cache_dir="cache", num_samples=100).save_to_disk("mnist1d")
+    with pytest.warns(UserWarning, match=r'to read the folder: load_from_disk\("mnist1d"\)$'):
+        assert datasets.load_dataset("mnist1d", cache_dir="cache", split="test").num_rows == 1000
+    assert datasets.load_from_disk("mnist1d").num_rows == {"train": 80, "test": 20}
 
 
 def test_version_stands_in_one_place(repository):
