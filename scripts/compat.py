@@ -5,7 +5,8 @@
     scripts/test --compat datasets-3.6      # some: the names of the table
 
 The package without any extra runs the tests of the data, with this Python and with the oldest one that is allowed. The
-dataset and the baselines are published to a loopback Hub, and loaded from there by old releases without this package.
+dataset and the baselines are published to a loopback Hub, and loaded from there by old releases without this package;
+so are folders that `mnist1d-hf build` writes, with each of its options.
 The environments stay in .venv-compat and are used again while what they hold is asked for; the first run takes minutes.
 """
 
@@ -65,6 +66,66 @@ for name in names:
 print(f"{len(names)} configurations, whole and streamed")
 """
 
+# What a folder of a build holds: every column, at full precision, and its type. Runs here and in old releases.
+DESCRIBE = """
+import hashlib, json, sys, warnings
+warnings.simplefilter("ignore")
+import datasets, numpy
+datasets.disable_progress_bars()
+
+def describe(rows):
+    found = {}
+    for name, feature in rows.features.items():
+        values = numpy.array(rows.data.column(name).combine_chunks().to_pylist())
+        inner = getattr(feature, "feature", feature)
+        found[name] = [type(inner).__name__, inner.dtype, getattr(feature, "length", None),
+                       getattr(inner, "names", None), hashlib.sha256(values.tobytes()).hexdigest()]
+    return found
+"""
+
+# Writes folders with the command line, and what the same arguments give without such files.
+WRITE_BUILDS = (
+    DESCRIBE
+    + """
+import mnist1d_hf
+from mnist1d_hf.cli import main
+
+expected = {}
+for build, arguments in json.loads(sys.argv[1]).items():
+    sys.argv = ["mnist1d-hf", "build", "--output", build]
+    for name, value in arguments.items():
+        sys.argv.append("--config" if name == "name" else "--" + name.replace("_", "-"))
+        sys.argv += [] if value is True else [str(value)]
+    try:
+        main()
+    except SystemExit as ended:
+        assert ended.code == 0, f"{sys.argv}: exit code {ended.code}"
+    whole = mnist1d_hf.load_dataset(**arguments, cache_dir="cache")
+    expected[build] = {split: describe(rows) for split, rows in whole.items()}
+with open("expected.json", "w") as file:
+    json.dump(expected, file)
+"""
+)
+
+LOAD_BUILT = (
+    DESCRIBE
+    + """
+folder = sys.argv[1]
+expected = json.loads(open(folder + "/expected.json").read())
+for build, splits in expected.items():
+    path = f"{folder}/{build}"
+    names = datasets.get_dataset_config_names(path)
+    assert names == ["default"], f"{build}: configurations {names}"
+    for arguments in ([], names):
+        whole = datasets.load_dataset(path, *arguments)
+        assert {split: describe(rows) for split, rows in whole.items()} == splits, f"{build}: other rows"
+    for split, rows in whole.items():
+        stream = datasets.load_dataset(path, split=split, streaming=True)
+        assert list(stream.take(50)) == list(rows.select(range(50))), f"{build} {split}: other rows when streamed"
+print(f"{len(expected)} builds")
+"""
+)
+
 LOAD_MODELS = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -82,6 +143,19 @@ for name, logits in expected.items():
     assert distance < 1e-4, f"{name}: logits differ by {distance}"
 print(f"{len(expected)} baselines, with their logits")
 """
+
+
+BUILDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "latents": {"latents": True},
+    "clean": {"clean": True},
+    "label-noise": {"label_noise": 0.15},
+    "validation": {"validation": 0.1},
+    "float64": {"dtype": "float64"},
+    "no-test": {"num_train": 900, "num_test": 0},
+    "all": {"latents": True, "clean": True, "label_noise": 0.5, "validation": 0.2, "dtype": "float64", "seed": 3},
+    "stream": {"name": "stream", "num_samples": 2500, "latents": True, "clean": True, "label_noise": 0.2},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,6 +291,13 @@ def expected_numbers(url: str, folder: Path) -> tuple[Path, Path]:
     return data, models
 
 
+def write_builds(folder: Path) -> None:
+    """Write a folder of each of `BUILDS` with the command line, and `expected.json`."""
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run([sys.executable, "-c", WRITE_BUILDS, json.dumps(BUILDS)], 300, env=environment, cwd=folder)
+
+
 def run_base_tests(environment: Environment) -> str:
     """The tests of the data and of the commands that need no extra; their last line."""
     command = [environment.interpreter, "-m", "pytest", "-o", "addopts=-q --import-mode=importlib -p no:cacheprovider"]
@@ -229,7 +310,9 @@ def load_published(environment: Environment, folder: Path, hub: dict[str, str], 
     home = {**hub, "HF_HOME": str(folder / environment.name), "PYTHONWARNINGS": "ignore"}
     python = environment.interpreter
     if environment.name.startswith("datasets"):
-        return run([python, "-c", LOAD_DATASET, f"{NAMESPACE}/mnist1d", str(numbers[0])], 600, env=home, cwd=folder)
+        built = run([python, "-c", LOAD_BUILT, str(folder / "builds")], 600, env=home, cwd=folder)
+        arguments = [f"{NAMESPACE}/mnist1d", str(numbers[0])]
+        return f"{run([python, '-c', LOAD_DATASET, *arguments], 600, env=home, cwd=folder)}; {built}"
     return run([python, "-c", LOAD_MODELS, NAMESPACE, str(numbers[1])], 600, env=home, cwd=folder)
 
 
@@ -266,6 +349,7 @@ def main() -> None:
     if readers:
         with tempfile.TemporaryDirectory(prefix="mnist1d-compat-") as name, published(Path(name)) as hub:
             numbers = expected_numbers(hub["HF_ENDPOINT"], Path(name))
+            write_builds(Path(name) / "builds")
             rows += [
                 try_one(environment, lambda item: load_published(item, Path(name), hub, numbers))
                 for environment in readers

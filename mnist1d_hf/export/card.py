@@ -26,7 +26,7 @@ def folder_card(config: Mnist1dBuilderConfig, sizes: Mapping[str, int] | None = 
     info = dataset_info(config)
     info.download_size = None if sizes is None else sum(sizes.values())
     metadata = DatasetCardData(license=LICENSE.lower(), pretty_name="MNIST-1D", task_categories=["other"])
-    datasets.info.DatasetInfosDict({"default": info}).to_dataset_card_data(metadata)
+    state_infos({"default": info}, metadata)
     files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in info.splits]
     MetadataConfigs({"default": {"data_files": files}}).to_dataset_card_data(metadata)
     arguments = "\n".join(f"| `{name}` | `{value}` |" for name, value in _options(config).items())
@@ -45,6 +45,25 @@ The dataset is by Greydanus and Kobak: <{HOMEPAGE}>.
 {CITATION}```
 """
     return str(DatasetCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}"))
+
+
+def state_infos(infos: Mapping[str, datasets.DatasetInfo], metadata: DatasetCardData) -> None:
+    """Put what is known of each configuration into the YAML of a card, so that datasets 3.6 reads it, too.
+
+    `list` becomes `sequence`: the same to datasets 4 and 5, while datasets 3 loses the length of a `list`.
+
+    >>> metadata = DatasetCardData()
+    >>> state_infos({"default": dataset_info(Mnist1dBuilderConfig())}, metadata)
+    >>> metadata["dataset_info"]["features"][0]
+    {'name': 'x', 'sequence': 'float32', 'length': 40}
+    """
+    datasets.info.DatasetInfosDict(infos).to_dataset_card_data(metadata)
+    found = metadata["dataset_info"]
+    for stated in found if isinstance(found, list) else [found]:
+        stated["features"] = [
+            {"sequence" if key == "list" else key: value for key, value in feature.items()}
+            for feature in stated["features"]
+        ]
 
 
 def _options(config: Mnist1dBuilderConfig) -> dict[str, object]:

@@ -27,6 +27,7 @@ from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.configurations import find_configuration
 from mnist1d_hf.data.schema import CITATION, HOMEPAGE, LICENSE, VERSION, dataset_info
 from mnist1d_hf.errors import InvalidValueError
+from mnist1d_hf.export.card import state_infos
 from mnist1d_hf.publishing.repositories import (
     CARD,
     OLDEST_TRANSFORMERS,
@@ -175,7 +176,7 @@ def dataset_metadata(splits: Splits) -> DatasetCardData:
         tags=TAGS,
         citation=CITATION,
     )
-    infos = datasets.info.DatasetInfosDict()
+    infos = {}
     for name, found in splits.items():
         infos[name] = info = dataset_info(published_config(name))
         info.splits = datasets.SplitDict(dataset_name=info.dataset_name)
@@ -183,13 +184,7 @@ def dataset_metadata(splits: Splits) -> DatasetCardData:
             info.splits.add(datasets.SplitInfo(split, num_bytes=item["num_bytes"], num_examples=item["rows"]))
         info.dataset_size = sum(item["num_bytes"] for item in found.values())
         info.download_size = sum(item["size"] for item in found.values())
-    infos.to_dataset_card_data(data)
-    for stated in data["dataset_info"]:
-        # `sequence` for `list`: the same to datasets 5, and datasets 3 loses the length of a `list`.
-        stated["features"] = [
-            {"sequence" if key == "list" else key: value for key, value in feature.items()}
-            for feature in stated["features"]
-        ]
+    state_infos(infos, data)
     files = {
         name: {"data_files": [{"split": split, "path": item["path"]} for split, item in found.items()]}
         for name, found in splits.items()
