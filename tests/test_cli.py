@@ -17,6 +17,7 @@ from mnist1d_hf.data import describe
 from mnist1d_hf.data.builder import Mnist1d
 from mnist1d_hf.data.checksums import expected_checksums
 from mnist1d_hf.data.configurations import CONFIGURATIONS, EXACT, Configuration
+from mnist1d_hf.data.schema import OPTIONS
 
 
 def test_info_shows_everything(run):
@@ -26,10 +27,11 @@ def test_info_shows_everything(run):
         assert name in out
     for name in EXACT:
         assert expected_checksums(name)["train"]["x"] in out
-    assert "max_translation" in out
+    assert all(f"  {option}  " in out for option in OPTIONS)
     code, out, _ = run("info", "shuffled")
     assert code == 0
     assert "large-40k" not in out
+    assert "validation" not in run("info", "stream")[1]
 
 
 def test_verify_checks_configurations_and_folders(run):
@@ -96,6 +98,10 @@ def test_build_takes_every_argument(run):
             ["build", "-o", "o", "--train-split", "1.5"],
             "train_split: expected a fraction above 0 and up to 1, found 1.5",
         ),
+        (["build", "-o", "o", "--label-nois", "0.1"], "--label-noise"),
+        (["build", "-o", "o", "--label-noise", "1.5"], "label_noise: expected a fraction from 0 to 1, found 1.5"),
+        (["build", "-o", "o", "--validation", "1"], "validation: expected a fraction from 0 to below 1, found 1.0"),
+        (["build", "-o", "o", "--num-train", "5"], "num_train + num_test: expected a multiple of the 10 classes"),
         (["build", "-o", "o", "--dtype", "int8"], "dtype: expected 'float32' or 'float64', found 'int8'"),
         (["build"], "--output"),
         (["build", "-o", "/dev/null/x"], "cannot be written: Not a directory"),

@@ -2,8 +2,10 @@
 
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from mnist1d_hf.training import tables
 
 MODULES = ["mnist1d_hf", *(item.name for item in pkgutil.walk_packages(mnist1d_hf.__path__, "mnist1d_hf."))]
 ROOT = Path(__file__).resolve().parents[1]
+OPTIONAL = {"jax", "lightning", "polars", "tensorflow"}  # large: their snippets run where they are installed
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -38,11 +41,30 @@ def readmes():
     return [ROOT / "README.md", *sorted((ROOT / "mnist1d_hf").glob("*/README.md")), *ROOT.glob("scripts/README.md")]
 
 
+def snippets(text):
+    """Blocks of Python, and what stands in code under "you write" in tables, from top to bottom."""
+    table = r"^\| you want \| you write \|\n\|---\|---\|\n(?P<rows>(?:\|[^\n]*\n)+)"
+    found = re.finditer(rf"```python\n(?P<block>.*?)```|{table}", text, flags=re.DOTALL | re.MULTILINE)
+    for match in found:
+        if match["block"]:
+            yield match["block"]
+        else:
+            for row in match["rows"].splitlines():
+                yield from re.findall("`([^`]+)`", row.split(" | ")[1])
+
+
 @pytest.mark.parametrize("path", readmes(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_readme_snippets_run(path):
+def test_readme_snippets_run(path, subtests, run):
     names = {"__name__": "readme"}  # the later snippets continue where the earlier ones ended
-    for snippet in re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL):
-        exec(compile(snippet, str(path), "exec"), names)
+    for snippet in snippets(path.read_text()):
+        with subtests.test(snippet.partition("\n")[0]):
+            for library in OPTIONAL.intersection(re.findall(r"^(?:from|import) (\w+)", snippet, flags=re.MULTILINE)):
+                if importlib.util.find_spec(library) is None:
+                    pytest.skip(f"{library} is not installed")
+            if snippet.startswith("mnist1d-hf "):
+                assert run(*shlex.split(snippet)[1:])[0] == 0
+            else:
+                exec(compile(snippet, str(path), "exec"), names)
 
 
 @pytest.mark.parametrize("path", readmes(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -112,6 +112,7 @@ def info(
     names = list(CONFIGURATIONS) if name is None else [find_configuration(name).name]
     print_table("Configurations", describe.CONFIGURATION_COLUMNS, [describe.configuration_row(item) for item in names])
     print_table("Generator arguments", describe.ARGUMENT_COLUMNS, describe.argument_rows(name or "default"))
+    print_table("Options of load_dataset and build", describe.OPTION_COLUMNS, describe.option_rows(name or "default"))
     console.print("SHA-256 (x as float32, label as int64)\n", style="italic")
     for item in names:
         for split, columns in expected_checksums(item).items():

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def to_numpy(dataset: datasets.Dataset | pa.Table, channels: str | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A split as arrays: `x` (n, length) of the column's dtype, `label` int64 (n,).
+    """A split as arrays: `x` float32 (n, 40) and `label` int64 (n,); the paper's training split has n = 4000 rows.
 
-    Also for a filtered, shuffled, sliced or concatenated dataset, whatever its format, and for an Arrow table, such as
+    `x` is float64 where the dataset was loaded with `dtype="float64"`, and has `final_seq_length` columns. Also for a filtered, shuffled, sliced or concatenated dataset, whatever its format, and for an Arrow table, such as
     a stream in the format "arrow" gives them, with `batch` too. Where the rows lie in one Arrow chunk the arrays
     share its memory and are read-only: copy them before writing.
 
@@ -26,6 +26,9 @@ def to_numpy(dataset: datasets.Dataset | pa.Table, channels: str | None = None) 
         dataset: one split.
         channels: "first" gives `x` an axis for channels as (n, 1, length), for convolutions in PyTorch; "last" as
             (n, length, 1), for Keras and JAX. None gives (n, length).
+
+    Returns:
+        `x` (n, length) of the column's dtype, or with an axis for channels, and `label` int64 (n,).
 
     Raises:
         InvalidTypeError: neither one split of a map-style dataset nor a table.
@@ -63,9 +66,10 @@ def to_numpy(dataset: datasets.Dataset | pa.Table, channels: str | None = None) 
 def to_torch(
     dataset: datasets.Dataset | pa.Table, device: Any = None, channels: str | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A split as tensors on `device`: `x` float32 (n, length), `label` int64 (n,). They own their memory.
+    """A split as tensors on `device`: `x` float32 (n, 40), `label` int64 (n,); the paper's training split has n = 4000.
 
-    It takes what `to_numpy` takes, `channels` too. As `collate_fn` it is also the fastest way from a stream into a
+    They own their memory. `x` has `final_seq_length` columns, and is float32 whatever the dataset's dtype. It takes what
+    `to_numpy` takes, `channels` too. As `collate_fn` it is also the fastest way from a stream into a
     `DataLoader`.
 
     Raises:

@@ -9,6 +9,7 @@ from mnist1d_hf.data.configurations import CONFIGURATIONS, find_configuration
 
 CONFIGURATION_COLUMNS = ("configuration", "train", "test", "differs by", "what it is")
 ARGUMENT_COLUMNS = ("argument", "value", "meaning")
+OPTION_COLUMNS = ("option", "value", "meaning")
 
 _MEANINGS = {
     "num_samples": "samples in both splits together",
@@ -23,6 +24,14 @@ _MEANINGS = {
     "shuffle_seq": "permute the positions, in all samples alike",
     "final_seq_length": "points of a signal",
     "seed": "of NumPy's legacy generator",
+}
+_OPTIONS = {  # the default value, and what it means
+    "validation": ("0.0", "fraction of the training rows, the last ones, that is the split validation"),
+    "label_noise": ("0.0", "fraction of the training labels drawn anew, uniformly; adds the column clean_label"),
+    "clean": ("False", "add the column clean: the signal without both noises, on the same scale"),
+    "latents": ("False", "add the columns padding, scale, translation, shear: what was drawn"),
+    "dtype": ("float32", "type of the signals, float32 or float64"),
+    "templates": ("–", "templates of your own, as a dictionary of arrays; in Python only"),
 }
 
 
@@ -42,15 +51,30 @@ def argument_rows(name: str) -> list[tuple[str, ...]]:
     return [(argument, str(value), _MEANINGS[argument]) for argument, value in values.items()]
 
 
+def option_rows(name: str) -> list[tuple[str, ...]]:
+    """Each option that is no argument of the generator, its value in the configuration `name`, and its meaning.
+
+    The stream has one split, so that the options about splits are left out.
+    """
+    _, train, test, *_ = configuration_row(name)
+    rows = [
+        ("num_train", train, "training samples, instead of num_samples and train_split"),
+        ("num_test", test, "test samples, likewise; 0 for no test split"),
+        *((option, *words) for option, words in _OPTIONS.items()),
+    ]
+    return rows[3:] if find_configuration(name).endless else rows
+
+
 def markdown() -> str:
-    """Both tables in Markdown.
+    """All tables in Markdown.
 
     >>> markdown().splitlines()[0]
     '| configuration | train | test | differs by | what it is |'
     """
     first = markdown_table(CONFIGURATION_COLUMNS, [configuration_row(name) for name in CONFIGURATIONS])
     second = markdown_table(ARGUMENT_COLUMNS, argument_rows("default"))
-    return f"{first}\n\n{second}"
+    third = markdown_table(OPTION_COLUMNS, option_rows("default"))
+    return f"{first}\n\n{second}\n\n{third}"
 
 
 def markdown_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -96,7 +96,7 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
         columns = {key: given.pop(key) for key in COLUMN_OPTIONS if key in given}
         validation = _check_fraction("validation", given.pop("validation", 0.0))
         templates = None if "templates" not in columns else check_templates(columns.pop("templates"))
-        sizes = _sizes_as_generator_arguments(given)
+        sizes = _sizes_as_generator_arguments(given, base.generator)
         generator = dataclasses.replace(base.generator, **given)
         if templates is not None:
             base = find_configuration("custom")
@@ -111,12 +111,12 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
             templates=templates,
             **_checked_columns(**columns),
         )
-        _ = config.split_sizes  # raises where a split would be empty
         if sizes and config.generator.num_samples % config.num_classes:
             raise InvalidValueError(
                 f"num_train + num_test: expected a multiple of the {config.num_classes} classes (each has as many "
                 f"samples), found {config.generator.num_samples}"
             )
+        _ = config.split_sizes  # raises where a split would be empty
         return config
 
     @classmethod
@@ -247,18 +247,19 @@ def _checked_columns(
     }
 
 
-def _sizes_as_generator_arguments(given: dict[str, Any]) -> bool:
-    """Put `num_samples` and `train_split` in the place of `num_train` and `num_test`; whether these were given."""
-    sizes = {key: check_integer(key, given.pop(key), 0) for key in ("num_train", "num_test") if key in given}
-    if not sizes:
+def _sizes_as_generator_arguments(given: dict[str, Any], base: GeneratorConfig) -> bool:
+    """Put `num_samples` and `train_split` in the place of `num_train` and `num_test`; whether these were given.
+
+    If only one of the two is given, the other is that of the configuration `base`.
+    """
+    if not given.keys() & {"num_train", "num_test"}:
         return False
     for key in ("num_samples", "train_split"):
         if key in given:
             raise InvalidValueError(f"{key}: goes without num_train and num_test, which say the same; give one pair")
-    default = GeneratorConfig().split_sizes()
-    train, test = sizes.get("num_train", default[0]), sizes.get("num_test", default[1])
-    if train < 1:
-        raise InvalidValueError(f"num_train: expected an integer of at least 1, found {train}")
+    train, test = base.split_sizes()
+    train = check_integer("num_train", given.pop("num_train", train), 1)
+    test = check_integer("num_test", given.pop("num_test", test), 0)
     fraction = train / (train + test)
     while int((train + test) * fraction) < train:  # the division may have rounded down
         fraction = math.nextafter(fraction, 2.0)
@@ -283,8 +284,8 @@ def _check_fraction(name: str, value: Any, most: float = math.nextafter(1.0, 0.0
     """`value` as a float from 0 to `most`."""
     number = check_real(name, value)
     if not 0 <= number <= most:
-        end = "up to 1" if most == 1 else "below 1"
-        raise InvalidValueError(f"{name}: expected a fraction from 0 and {end}, found {value!r}")
+        end = "1" if most == 1 else "below 1"
+        raise InvalidValueError(f"{name}: expected a fraction from 0 to {end}, found {value!r}")
     return number
 
 

@@ -63,7 +63,7 @@ def sample(
     templates: Mapping[str, Any] | None = None,
     latents: bool = False,
 ) -> Any:
-    """The samples with these indices in the endless stream of `seed`.
+    """The samples with these n indices in the endless stream of `seed`: `x` float32 (n, 40), `label` int64 (n,).
 
     Args:
         indices: integers from 0 to 2**60 - 1, (n,): a range, a list or an array, in any order, repeated or not.

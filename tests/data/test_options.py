@@ -147,23 +147,33 @@ def test_options_are_part_of_the_caches_identity():
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"validation": 1.0}, ValueError, "validation: expected a fraction from 0 and below 1, found 1.0"),
+        ({"validation": 1.0}, ValueError, "validation: expected a fraction from 0 to below 1, found 1.0"),
         ({"validation": 0.00001}, ValueError, r"leaves a split empty \(4000 train, 0 validation\)"),
         ({"validation": "0.1"}, TypeError, "validation: expected a finite number, found '0.1'"),
-        ({"label_noise": -0.1}, ValueError, "label_noise: expected a fraction from 0 and up to 1, found -0.1"),
+        ({"label_noise": -0.1}, ValueError, "label_noise: expected a fraction from 0 to 1, found -0.1"),
         ({"label_noise": float("nan")}, ValueError, "label_noise"),
         ({"clean": 1}, TypeError, "clean: expected True or False, found 1"),
         ({"num_train": 100, "num_samples": 100}, ValueError, "num_samples: goes without num_train and num_test"),
         ({"num_train": 0}, ValueError, "num_train: expected an integer of at least 1, found 0"),
         ({"num_train": 1001, "num_test": 1}, ValueError, "expected a multiple of the 10 classes"),
-        ({"num_test": -1}, ValueError, "num_test"),
+        ({"num_train": -5}, ValueError, "num_train: expected an integer of at least 1, found -5"),
+        ({"num_train": 5, "num_test": 0}, ValueError, r"num_train \+ num_test: expected a multiple of the 10 classes"),
+        ({"num_test": -1}, ValueError, "num_test: expected an integer of at least 0, found -1"),
+        ({"num_test": 10, "train_split": 0.5}, ValueError, "train_split: goes without num_train and num_test"),
         ({"num_trian": 5}, TypeError, "did you mean 'num_train'"),
+        ({"validaton": 0.1}, TypeError, "did you mean 'validation'"),
+        ({"label_nois": 0.1}, TypeError, "did you mean 'label_noise'"),
     ],
     ids=str,
 )
 def test_bad_options_are_refused_by_name(options, kind, message):
     with pytest.raises(kind, match=message):
         Mnist1dBuilderConfig.resolve("default", options)
+
+
+def test_one_size_alone_leaves_the_other_as_in_the_configuration():
+    sizes = Mnist1dBuilderConfig.resolve("large-40k", {"num_test": 0}).split_sizes
+    assert sizes == {"train": 40_000}
 
 
 @pytest.mark.parametrize("key", ["validation", "num_train", "num_test", "train_split"])
