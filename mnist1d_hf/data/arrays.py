@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def to_numpy(dataset: datasets.Dataset | pa.Table, channels: str | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
     """A split as arrays: `x` float32 (n, 40) and `label` int64 (n,); the paper's training split has n = 4000 rows.
 
-    `x` is float64 where the dataset was loaded with `dtype="float64"`, and has `final_seq_length` columns. Also for a filtered, shuffled, sliced or concatenated dataset, whatever its format, and for an Arrow table, such as
+    `x` is float64 where the dataset was loaded with `dtype="float64"`, and has `final_seq_length` columns.
+
+    Also for a filtered, shuffled, sliced or concatenated dataset, whatever its format, and for an Arrow table, such as
     a stream in the format "arrow" gives them, with `batch` too. Where the rows lie in one Arrow chunk the arrays
     share its memory and are read-only: copy them before writing.
 
@@ -68,8 +70,9 @@ def to_torch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A split as tensors on `device`: `x` float32 (n, 40), `label` int64 (n,); the paper's training split has n = 4000.
 
-    They own their memory. `x` has `final_seq_length` columns, and is float32 whatever the dataset's dtype. It takes what
-    `to_numpy` takes, `channels` too. As `collate_fn` it is also the fastest way from a stream into a
+    They own their memory. `x` has `final_seq_length` columns, and is float32 whatever the dataset's dtype.
+
+    It takes what `to_numpy` takes, `channels` too. As `collate_fn` it is also the fastest way from a stream into a
     `DataLoader`.
 
     Raises:

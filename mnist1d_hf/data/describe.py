@@ -57,7 +57,7 @@ def option_rows(name: str) -> list[tuple[str, ...]]:
     The stream has one split, so that the options about splits are left out.
     """
     _, train, test, *_ = configuration_row(name)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("num_train", train, "training samples, instead of num_samples and train_split"),
         ("num_test", test, "test samples, likewise; 0 for no test split"),
         *((option, *words) for option, words in _OPTIONS.items()),

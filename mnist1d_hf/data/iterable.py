@@ -29,7 +29,7 @@ def stream(
     clean: bool = False,
     label_noise: float = 0.0,
 ) -> datasets.IterableDataset:
-    """New samples without end: a `datasets.IterableDataset` of rows with `x`, 40 numbers in float32, and `label`, 0 to 9.
+    """New samples without end: a `datasets.IterableDataset` of rows: `x`, 40 numbers in float32, `label`, 0 to 9.
 
     It holds the samples 0, 1, 2, ... that `mnist1d_hf.sample` gives for the same seed. `skip` and `shuffle` work in
     constant time, and a shuffled stream resumes exactly. Over any number of ranks
