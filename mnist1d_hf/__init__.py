@@ -14,6 +14,7 @@ from mnist1d_hf.data.builder import load_dataset
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.generator import make_dataset
 from mnist1d_hf.data.iterable import stream
+from mnist1d_hf.data.posterior import posterior, standardization
 from mnist1d_hf.data.registry import register as _register
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.data.templates import get_templates
@@ -40,7 +41,9 @@ __all__ = [
     "load_dataset",
     "load_pretrained",
     "make_dataset",
+    "posterior",
     "sample",
+    "standardization",
     "stream",
     "to_numpy",
     "to_torch",

@@ -39,6 +39,8 @@ class Generated(NamedTuple):
     num_train: int
     templates: Templates
     random_state: tuple[Any, ...]  # of the generator after the last draw, as `np.random.get_state` gives it
+    standardization: tuple[float, float]  # mean and standard deviation of the signals before they were standardised
+    positions: Array | None = None  # int64 (length,): the permutation of the positions, where there is one
     clean: Array | None = None  # float64 (n, length): `x` without both noises, standardised as `x` is
 
 
@@ -138,6 +140,7 @@ def generate(
 
     order = random.permutation(n)
     x = x[order]
+    positions = None
     if config.shuffle_seq:
         # This indexing leaves a transposed memory layout, which decides the order in which std() and mean() add.
         positions = random.permutation(config.final_seq_length)
@@ -149,10 +152,11 @@ def generate(
     latents = {name: np.concatenate([getattr(draws, name) for draws in drawn])[order] for name in LATENTS}
     label = np.repeat(np.arange(num_classes), n // num_classes)[order]
     if noise_free is not None:
-        noise_free = noise_free[order] if not config.shuffle_seq else noise_free[order][:, positions]
+        noise_free = noise_free[order] if positions is None else noise_free[order][:, positions]
         noise_free = (noise_free - mean) / std
     t = _time_axis(arrays["t"], config) / std
-    return Generated(x, label, t, latents, num_train, arrays, cast(Any, random.get_state()), noise_free)
+    state = cast(Any, random.get_state())
+    return Generated(x, label, t, latents, num_train, arrays, state, (float(mean), float(std)), positions, noise_free)
 
 
 def check_std(std: float) -> None:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from mnist1d_hf.data.config import GeneratorConfig, check_integer
 from mnist1d_hf.data.generator import LATENTS, SignalMaker, check_std
-from mnist1d_hf.data.templates import Templates, check_templates
+from mnist1d_hf.data.templates import Frozen, Templates, frozen, thawed
 from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
 
 Array = NDArray[Any]
@@ -132,23 +132,12 @@ def plan_of(config: GeneratorConfig, templates: Mapping[str, Any] | None = None)
     """The tables for a configuration, made once in a process."""
     if not isinstance(config, GeneratorConfig):
         raise InvalidTypeError(f"config: expected a GeneratorConfig, found {type(config).__name__}")
-    if templates is None:
-        return _default_plan(config)
-    arrays = check_templates(templates)
-    return _own_plan(
-        config, *((arrays[key].tobytes(), arrays[key].dtype.str, arrays[key].shape) for key in ("x", "t", "y"))
-    )
+    return _plan(config, frozen(templates))
 
 
-@functools.lru_cache(maxsize=4)
-def _default_plan(config: GeneratorConfig) -> StreamPlan:
-    return StreamPlan(config, check_templates(None))
-
-
-@functools.lru_cache(maxsize=4)
-def _own_plan(config: GeneratorConfig, *arrays: tuple[bytes, str, tuple[int, ...]]) -> StreamPlan:
-    restored = (np.frombuffer(data, dtype).reshape(shape) for data, dtype, shape in arrays)
-    return StreamPlan(config, dict(zip(("x", "t", "y"), restored, strict=True)))
+@functools.lru_cache(maxsize=8)
+def _plan(config: GeneratorConfig, templates: Frozen | None) -> StreamPlan:
+    return StreamPlan(config, thawed(templates))
 
 
 class _Rows(NamedTuple):
@@ -218,8 +207,8 @@ class StreamPlan:
         x -= ramp
         x -= self._offset32
         if self.config.shuffle_seq:
-            x = x[:, _order(seed, length)]
-            noise_free = None if noise_free is None else noise_free[:, _order(seed, length)]
+            x = x[:, position_order(seed, length)]
+            noise_free = None if noise_free is None else noise_free[:, position_order(seed, length)]
         return Samples(x, label, latents, noise_free)
 
     def _latents(self, words: Array) -> tuple[Array, Array, dict[str, Array]]:
@@ -374,7 +363,7 @@ def _normal_table() -> Array:
 
 
 @functools.lru_cache(maxsize=16)
-def _order(seed: int, length: int) -> Array:
+def position_order(seed: int, length: int) -> Array:
     """The permutation of the positions that belongs to a seed."""
     return np.argsort(_philox(seed, _ORDER, 0, length), kind="stable")
 

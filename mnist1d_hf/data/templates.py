@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
 
 Templates = dict[str, NDArray[Any]]
+Frozen = tuple[tuple[str, bytes, str, tuple[int, ...]], ...]
 
 # Facts of the paper's generator: one row per digit, heights on a grid of twelve points.
 _HEIGHTS = (
@@ -89,4 +90,23 @@ def _check_arrays(x: NDArray[Any], t: NDArray[Any], y: NDArray[Any]) -> None:
         raise InvalidValueError(f"templates['y']: expected different labels, found {y.tolist()}")
 
 
-__all__ = ["Templates", "check_templates", "get_templates"]
+def frozen(templates: Mapping[str, Any] | None) -> Frozen | None:
+    """Checked templates in a form that can be a key of a cache; None stands for the paper's."""
+    if templates is None:
+        return None
+    arrays = check_templates(templates)
+    return tuple((key, arrays[key].tobytes(), arrays[key].dtype.str, arrays[key].shape) for key in ("x", "t", "y"))
+
+
+def thawed(templates: Frozen | None) -> Templates:
+    """The templates again.
+
+    >>> thawed(frozen(get_templates()))["x"].shape
+    (10, 12)
+    """
+    if templates is None:
+        return get_templates()
+    return {key: np.frombuffer(data, dtype).reshape(shape) for key, data, dtype, shape in templates}
+
+
+__all__ = ["Frozen", "Templates", "check_templates", "frozen", "get_templates", "thawed"]

@@ -1,0 +1,325 @@
+"""Bayes' rule for the generator: the tables of a configuration, and the probabilities of signals by them.
+
+Given class, padding and translation (a *combination*; 12,000 by default) a signal is
+
+    scale * clean - shear * slope + noise,        noise ~ N(0, C),        scale and shear uniform on a rectangle,
+
+so the likelihood of a combination is the average of a Gaussian function over the rectangle, and p(class | x) is a ratio
+of finite sums. What each step may change in a probability:
+
+- C depends on where the template lies (a *group* of combinations; 384 by default) and is factored once, in float64.
+- Screening: the best scale inside its range and the best shear anywhere give an upper bound of a combination's
+  likelihood. Those below e**-26 of the signal's likelihood are left out: together less than 12,000 e**-26 = 6e-8.
+- Averages over the rectangle, by quadrature: relative error below 1e-7.
+- The rounding of float32 signals stands in the model as noise with a standard deviation of 1e-6 of the signals'. So the
+  formulas hold where a noise is 0: they give the limit of small noise, up to signals that agree with combinations of
+  two classes to five digits. By default, C changes by 1e-9 of itself.
+
+The correlated noise is the paper's. The stream leaves out a millionth of its variance.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist1d_hf.data.config import GeneratorConfig
+from mnist1d_hf.data.generator import LATENTS, SignalMaker
+from mnist1d_hf.data.quadrature import Averages, Gaussians, average, joined, log_upper_bound
+from mnist1d_hf.data.templates import Templates
+from mnist1d_hf.errors import InvalidValueError
+
+Array = NDArray[Any]
+
+ROUNDING = 1e-6  # standard deviation of the rounding error, in standard deviations of the signals
+_LEFT_OUT = 26.0  # a combination below e**-26 of a signal's likelihood may be left out
+_FIRST_GUESS = 32.0  # the same, below the largest upper bound: enough for nearly all signals
+_SIGNALS = 1024  # that are worked on together
+_SCREENED = 2**19  # numbers of the screening's working arrays, which should stay in the processor's cache
+_MOST_NUMBERS = 2**24  # of the tables, which there are seven of
+_SINGLE = 1e4  # largest log-likelihood of the screening, without its sign, for which single precision is enough
+
+
+class Latents(NamedTuple):
+    """What is known of the latents of `n` signals: dicts of arrays (n,).
+
+    Attributes:
+        mean, std: of the posterior of padding, scale, translation and shear; float64.
+        mode: the most probable combination, `label` (row of the template), `padding` and `translation`, int64; with the
+            most probable `scale` and `shear` given these, float64.
+    """
+
+    mean: dict[str, Array]
+    std: dict[str, Array]
+    mode: dict[str, Array]
+
+
+class Scores(NamedTuple):
+    """Of `n` signals in the generator's units.
+
+    Attributes:
+        probability: p(class | signal), float64 (n, classes).
+        log_likelihood: log p(signal), the density in the generator's units, float64 (n,).
+        misfit: squared distance from the nearest signal without noise, in standard deviations of the noise: about as
+            large as the number of points, if the signal comes from this configuration; float64 (n,).
+        latents: where they were asked for.
+    """
+
+    probability: Array
+    log_likelihood: Array
+    misfit: Array
+    latents: Latents | None
+
+
+class _Combinations(NamedTuple):
+    """Class, padding and translation, int64, and the log of the prior probability, each (combinations,)."""
+
+    label: Array
+    padding: Array
+    translation: Array
+    log_prior: Array
+
+
+class _Screen(NamedTuple):
+    """Tables for upper bounds, in single or double precision. `d` dimensions, `g` groups, `c` combinations."""
+
+    whiten: Array  # (d, d * g): to white noise without the component along the slope, over the root of 2
+    direction: Array  # (d, c): to the component along the clean signal, in the same units
+    low: Array  # (c,): that component for the least and the greatest scale
+    high: Array
+    constant: Array  # (c,): prior, size of the noise, bounds of the averages
+
+
+class AnswerKey:
+    """The tables of a configuration: all of Bayes' rule that does not depend on the signal.
+
+    Signals are projected on the `d` dimensions that they can fill: all, unless they have more points than the
+    generator's working grid. Combinations of the same group stand together.
+
+    Args:
+        config: what shapes a sample of it counts.
+        rounding: standard deviation of the rounding error, in the generator's units.
+    """
+
+    def __init__(self, config: GeneratorConfig, templates: Templates, rounding: float) -> None:
+        self.config, self.rounding = config, rounding
+        self.num_classes = len(templates["y"])
+        maker = SignalMaker(config, templates["x"])
+        unordered = _combinations(config, self.num_classes)
+        rows = maker.translate(maker.dilate(unordered.label, unordered.padding), unordered.translation)
+        subsample = maker.subsample(np.eye(config.padded_length))  # (length, points of the working grid)
+        used = subsample.any(0)
+        noisy = rows[used].T == 0  # the padding takes the correlated noise
+        _, first, group, self._counts = np.unique(
+            np.packbits(noisy, axis=1), axis=0, return_index=True, return_inverse=True, return_counts=True
+        )
+        order = np.argsort(group.reshape(-1), kind="stable")
+        self.combinations = _Combinations(*(part[order] for part in unordered))
+        self.group = group.reshape(-1)[order]
+        self.basis = np.linalg.qr(subsample)[0]  # (length, d)
+        project = self.basis.T @ subsample
+        check_size(config, self.num_classes, len(first))
+        factors = (project[:, used] * noisy[first, None, :]) @ maker.smooth(np.eye(config.padded_length))[used]
+        covariance = factors @ factors.transpose(0, 2, 1)
+        covariance += config.iid_noise_scale**2 * project @ project.T + rounding**2 * np.eye(len(project))
+        lower = np.linalg.cholesky(covariance)
+        self.log_scale = -np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(1)[self.group]  # of the densities: (c,)
+        self.whiten = np.linalg.inv(lower)  # (g, d, d): makes the noise white
+        self.clean = np.ascontiguousarray((project @ rows[:, order]).T)  # (c, d)
+        self.white_clean = self._by_group(self.clean, self.whiten.transpose(0, 2, 1))
+        self.white_slope = self.whiten @ (project @ maker.slope[:, 0])  # (g, d)
+        self._single, self._double = (self._screen(dtype) for dtype in (np.float32, np.float64))
+
+    def score(self, signals: Array, *, latents: bool = False) -> Scores:
+        """Probabilities of signals float64 (n, length), in the generator's units and the order of its positions."""
+        parts = [
+            self._score(signals[start : start + _SIGNALS], latents) for start in range(0, len(signals), _SIGNALS)
+        ] or [self._score(signals, latents)]
+        return Scores(
+            *(np.concatenate([part[item] for part in parts]) for item in range(3)),  # type: ignore[arg-type, call-arg]
+            _joined([part.latents for part in parts if part.latents is not None]) if latents else None,
+        )
+
+    def _score(self, signals: Array, latents: bool) -> Scores:
+        n = len(signals)
+        projected = signals @ self.basis
+        outside = np.maximum((signals**2).sum(1) - (projected**2).sum(1), 0.0) / self.rounding**2
+        if self.basis.shape[0] == self.basis.shape[1]:
+            outside[:] = 0.0
+        row, combination, averages, weight = self._likelihoods(projected, latents)
+        peak = np.full(n, -np.inf)
+        np.maximum.at(peak, row, weight)
+        probability = np.exp(weight - peak[row])
+        total = np.bincount(row, probability, n)
+        probability /= total[row]
+        cells = row * self.num_classes + self.combinations.label[combination]
+        by_class = np.bincount(cells, probability, n * self.num_classes).reshape(n, self.num_classes)
+        misfit = np.full(n, np.inf)
+        np.minimum.at(misfit, row, averages.d2)
+        log_likelihood = peak + np.log(total) - self.basis.shape[1] / 2 * np.log(2 * np.pi)
+        known = self._latents(n, row, combination, averages, probability) if latents else None
+        return Scores(by_class, log_likelihood, misfit + outside, known)
+
+    def _likelihoods(self, signals: Array, latents: bool) -> tuple[Array, Array, Averages, Array]:
+        """(row of the signal, combination, averages, log of prior times likelihood) of all pairs that count."""
+        left, floor = np.arange(len(signals)), None
+        done = []
+        for screen, exact in ((self._single, False), (self._double, True), (self._double, True)):
+            row, combination, top = self._candidates(signals[left], screen, floor)
+            averages = self._averages(signals[left], row, combination, latents)
+            weight = averages.log + (self.log_scale + self.combinations.log_prior)[combination]
+            likelihood = np.full(len(left), -np.inf)
+            np.maximum.at(likelihood, row, weight)
+            settled = top - likelihood + _LEFT_OUT <= _FIRST_GUESS
+            settled &= exact or top > -_SINGLE
+            settled |= floor is not None
+            kept = settled[row]
+            done.append((left[row[kept]], combination[kept], averages.take(kept), weight[kept]))
+            left = left[~settled]
+            if len(left) == 0:
+                break
+            floor = likelihood[~settled] - _LEFT_OUT if exact else None
+        rows, combinations, parts, weights = zip(*done, strict=True)
+        return np.concatenate(rows), np.concatenate(combinations), joined(parts), np.concatenate(weights)
+
+    def _candidates(self, signals: Array, screen: _Screen, floor: Array | None) -> tuple[Array, Array, Array]:
+        """(row, combination) of the pairs whose upper bound reaches `floor`, and the largest bound of each signal.
+
+        Without `floor` that is the largest bound less the first guess.
+        """
+        found, tops = [], []
+        y = signals.astype(screen.whiten.dtype)
+        d = y.shape[1]
+        step = max(1, _SCREENED // (screen.whiten.shape[1] + screen.direction.shape[1]))
+        for start in range(0, len(y), step):
+            part = y[start : start + step]
+            white = part @ screen.whiten
+            white *= white
+            bound = part @ screen.direction
+            nearest = np.clip(bound, screen.low, screen.high)
+            bound *= 2
+            bound -= nearest
+            bound *= nearest
+            bound -= np.repeat(white.reshape(len(part), d, -1).sum(1), self._counts, axis=1)
+            bound += screen.constant
+            top = bound.max(1)
+            least = top - _FIRST_GUESS if floor is None else floor[start : start + step]
+            place = np.flatnonzero(bound >= least[:, None].astype(bound.dtype))
+            found.append(place + start * bound.shape[1])
+            tops.append(top.astype(np.float64))
+        row, combination = np.divmod(np.concatenate(found), len(self.group)) if found else (np.empty(0, int),) * 2
+        return row, combination, np.concatenate(tops) if tops else np.empty(0)
+
+    def _averages(self, signals: Array, row: Array, combination: Array, latents: bool) -> Averages:
+        """The likelihoods of these pairs, averaged over the rectangle of scale and shear."""
+        order = np.argsort(combination, kind="stable")
+        row_in, combination_in = row[order], combination[order]
+        clean = self.white_clean[combination_in]
+        slope = self.white_slope[self.group[combination_in]]
+        rest = signals[row_in] - self.clean[combination_in]
+        edges = np.searchsorted(self.group[combination_in], np.arange(len(self.whiten) + 1))
+        for group in np.flatnonzero(np.diff(edges)):  # those of a group have the same matrix
+            part = slice(edges[group], edges[group + 1])
+            rest[part] = rest[part] @ self.whiten[group].T
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        pairs = ((rest, rest), (rest, clean), (rest, -slope), (clean, clean), (clean, -slope), (slope, slope))
+        functions = Gaussians(*(np.einsum("nd,nd->n", first, second)[back] for first, second in pairs))
+        return average(functions, (self.config.scale_coeff, self.config.shear_scale), moments=latents)
+
+    def _latents(self, n: int, row: Array, combination: Array, averages: Averages, weight: Array) -> Latents:
+        """Moments and most probable values, from pairs with their probabilities."""
+        assert averages.mean is not None
+        assert averages.square is not None
+        chosen = self.combinations
+        shift, shift_square = _shift_moments(self.config)
+        which = chosen.translation[combination]
+        terms = {
+            "padding": (chosen.padding[combination], chosen.padding[combination] ** 2),
+            "scale": (averages.mean[0], averages.square[0]),
+            "translation": (shift[which], shift_square[which]),
+            "shear": (averages.mean[1], averages.square[1]),
+        }
+        mean, std = {}, {}
+        for name in LATENTS:
+            first, second = (np.bincount(row, weight * term, n) for term in terms[name])
+            mean[name] = first + (1.0 if name == "scale" else 0.0)
+            std[name] = np.sqrt(np.maximum(second - first**2, 0.0))
+        order = np.lexsort((weight, row))
+        best = order[np.searchsorted(row[order], np.arange(n), side="right") - 1] if n else order
+        mode = {
+            "label": chosen.label[combination[best]],
+            "padding": chosen.padding[combination[best]],
+            "translation": chosen.translation[combination[best]],
+            "scale": 1.0 + averages.top[0][best],
+            "shear": averages.top[1][best],
+        }
+        return Latents(mean, std, mode)
+
+    def _screen(self, dtype: type) -> _Screen:
+        widths = self.config.scale_coeff, self.config.shear_scale
+        squared = (self.white_slope**2).sum(1)
+        whiten = self.whiten
+        if widths[1] > 0:  # the best shear, anywhere: what lies along the slope does not count
+            along = self.white_slope / np.sqrt(squared)[:, None]
+            whiten = whiten - along[:, :, None] * (along[:, None, :] @ whiten)
+        clean = self._by_group(self.clean, whiten.transpose(0, 2, 1))
+        size = np.sqrt((clean**2).sum(1))
+        direction = self._by_group(clean / np.where(size > 0, size, 1.0)[:, None], whiten)
+        constant = self.combinations.log_prior + self.log_scale + log_upper_bound(size**2, widths[0])
+        constant += log_upper_bound(squared, widths[1])[self.group]
+        root = np.sqrt(0.5)
+        columns = whiten.transpose(2, 1, 0).reshape(whiten.shape[1], -1)
+        low, high = (root * (1 + side * widths[0] / 2) * size for side in (-1, 1))
+        tables = (root * columns, root * direction.T, low, high, constant)
+        return _Screen(*(np.ascontiguousarray(table, dtype=dtype) for table in tables))
+
+    def _by_group(self, rows: Array, matrices: Array) -> Array:
+        """Rows (combinations, d), each times the matrix of its group."""
+        parts = np.split(rows, np.cumsum(self._counts)[:-1])
+        return np.concatenate([part @ matrix for part, matrix in zip(parts, matrices, strict=True)])
+
+
+def _combinations(config: GeneratorConfig, classes: int) -> _Combinations:
+    """All of them, in order; shifts by the whole signal or more are the shift by nothing, as in the generator."""
+    low, high = config.padding
+    shifts = min(config.max_translation, config.padded_length)
+    rest, translation = np.divmod(np.arange(classes * (high - low + 1) * shifts), shifts)
+    label, extra = np.divmod(rest, high - low + 1)
+    times = np.where(translation == 0, 1 + config.max_translation - shifts, 1)
+    log_prior = np.log(times) - np.log(classes * (high - low + 1) * float(config.max_translation))
+    return _Combinations(label, low + extra, translation, log_prior)
+
+
+def _shift_moments(config: GeneratorConfig) -> tuple[Array, Array]:
+    """Mean and mean square of the drawn translations that shift by 0, 1, ... points."""
+    shift = np.arange(min(config.max_translation, config.padded_length), dtype=float)
+    mean, square = shift.copy(), shift**2
+    if config.max_translation > config.padded_length:
+        first, last = float(config.padded_length), float(config.max_translation)
+        long = last - first  # the translations first .. last - 1
+        mean[0] = (first + last - 1) / 2 * long / (long + 1)
+        squares = (last * (last - 1) * (2 * last - 1) - first * (first - 1) * (2 * first - 1)) / 6
+        square[0] = squares / (long + 1)
+    return mean, square
+
+
+def check_size(config: GeneratorConfig, classes: int, groups: int = 0) -> None:
+    """Refuse a configuration whose tables would not fit the memory."""
+    d = min(config.final_seq_length, config.padded_length)
+    shifts = min(config.max_translation, config.padded_length)
+    numbers = classes * (config.padding[1] - config.padding[0] + 1) * shifts * d + groups * d * d
+    if numbers > _MOST_NUMBERS:
+        raise InvalidValueError(
+            f"posterior: the tables of this configuration would have {numbers} numbers, expected at most "
+            f"{_MOST_NUMBERS}; choose a smaller range of padding, a smaller max_translation or a shorter signal"
+        )
+
+
+def _joined(parts: list[Latents]) -> Latents:
+    """The latents of consecutive signals."""
+    return Latents(
+        *({key: np.concatenate([part[item][key] for part in parts]) for key in parts[0][item]} for item in range(3))
+    )
