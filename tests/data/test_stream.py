@@ -88,7 +88,7 @@ def _by_hand(config, label, latents, templates, seed):
         rows.append(np.interp(fine, grid, signal))
     x = np.asarray(rows)
     if config.shuffle_seq:
-        x = x[:, stream._order(seed, config.final_seq_length)]
+        x = x[:, stream.position_order(seed, config.final_seq_length)]
     return x
 
 
@@ -100,15 +100,13 @@ def _by_hand(config, label, latents, templates, seed):
 def test_signals_follow_from_their_latents(arguments, templates, with_table, monkeypatch):
     """Noise-free signals equal those computed by hand, to float32's precision, with and without the big table."""
     monkeypatch.setattr(stream, "_MOST_TABLE", 2**24 if with_table else 0)
-    stream._default_plan.cache_clear()
-    stream._own_plan.cache_clear()
+    stream._plan.cache_clear()
     config = GeneratorConfig(**{"corr_noise_scale": 0, "iid_noise_scale": 0, **arguments})
     x, label, latents = sample(range(300), 5, config, templates=templates, latents=True)
     plan = plan_of(config, templates)
     expected = _by_hand(config, label, latents, get_templates() if templates is None else templates, 5)
     np.testing.assert_allclose(x, (expected - plan.mean) / plan.std, atol=3e-6)
-    stream._default_plan.cache_clear()
-    stream._own_plan.cache_clear()
+    stream._plan.cache_clear()
 
 
 @pytest.mark.parametrize("arguments", CONFIGS, ids=str)
