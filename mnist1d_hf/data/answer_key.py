@@ -130,13 +130,13 @@ class AnswerKey:
         self.clean = np.ascontiguousarray((project @ rows[:, order]).T)  # (c, d)
         self.white_clean = self._by_group(self.clean, self.whiten.transpose(0, 2, 1))
         self.white_slope = self.whiten @ (project @ maker.slope[:, 0])  # (g, d)
-        self._single, self._double = (self._screen(dtype) for dtype in (np.float32, np.float64))
+        self._double = self._screen()
+        self._single = _Screen(*(table.astype(np.float32) for table in self._double))
 
     def score(self, signals: Array, *, latents: bool = False) -> Scores:
         """Probabilities of signals float64 (n, length), in the generator's units and the order of its positions."""
-        parts = [
-            self._score(signals[start : start + _SIGNALS], latents) for start in range(0, len(signals), _SIGNALS)
-        ] or [self._score(signals, latents)]
+        starts = range(0, max(1, len(signals)), _SIGNALS)
+        parts = [self._score(signals[start : start + _SIGNALS], latents) for start in starts]
         return Scores(
             *(np.concatenate([part[item] for part in parts]) for item in range(3)),  # type: ignore[arg-type, call-arg]
             _joined([part.latents for part in parts if part.latents is not None]) if latents else None,
@@ -145,9 +145,6 @@ class AnswerKey:
     def _score(self, signals: Array, latents: bool) -> Scores:
         n = len(signals)
         projected = signals @ self.basis
-        outside = np.maximum((signals**2).sum(1) - (projected**2).sum(1), 0.0) / self.rounding**2
-        if self.basis.shape[0] == self.basis.shape[1]:
-            outside[:] = 0.0
         row, combination, averages, weight = self._likelihoods(projected, latents)
         peak = np.full(n, -np.inf)
         np.maximum.at(peak, row, weight)
@@ -158,9 +155,11 @@ class AnswerKey:
         by_class = np.bincount(cells, probability, n * self.num_classes).reshape(n, self.num_classes)
         misfit = np.full(n, np.inf)
         np.minimum.at(misfit, row, averages.d2)
+        if self.basis.shape[0] > self.basis.shape[1]:  # what no signal of this configuration has
+            misfit += np.maximum((signals**2).sum(1) - (projected**2).sum(1), 0.0) / self.rounding**2
         log_likelihood = peak + np.log(total) - self.basis.shape[1] / 2 * np.log(2 * np.pi)
         known = self._latents(n, row, combination, averages, probability) if latents else None
-        return Scores(by_class, log_likelihood, misfit + outside, known)
+        return Scores(by_class, log_likelihood, misfit, known)
 
     def _likelihoods(self, signals: Array, latents: bool) -> tuple[Array, Array, Averages, Array]:
         """(row of the signal, combination, averages, log of prior times likelihood) of all pairs that count."""
@@ -187,7 +186,7 @@ class AnswerKey:
     def _candidates(self, signals: Array, screen: _Screen, floor: Array | None) -> tuple[Array, Array, Array]:
         """(row, combination) of the pairs whose upper bound reaches `floor`, and the largest bound of each signal.
 
-        Without `floor` that is the largest bound less the first guess.
+        Pairs are in the order of the combinations. Without `floor` that is the largest bound less the first guess.
         """
         found, tops = [], []
         y = signals.astype(screen.whiten.dtype)
@@ -210,23 +209,20 @@ class AnswerKey:
             found.append(place + start * bound.shape[1])
             tops.append(top.astype(np.float64))
         row, combination = np.divmod(np.concatenate(found), len(self.group)) if found else (np.empty(0, int),) * 2
-        return row, combination, np.concatenate(tops) if tops else np.empty(0)
+        order = np.argsort(combination, kind="stable")
+        return row[order], combination[order], np.concatenate(tops) if tops else np.empty(0)
 
     def _averages(self, signals: Array, row: Array, combination: Array, latents: bool) -> Averages:
-        """The likelihoods of these pairs, averaged over the rectangle of scale and shear."""
-        order = np.argsort(combination, kind="stable")
-        row_in, combination_in = row[order], combination[order]
-        clean = self.white_clean[combination_in]
-        slope = self.white_slope[self.group[combination_in]]
-        rest = signals[row_in] - self.clean[combination_in]
-        edges = np.searchsorted(self.group[combination_in], np.arange(len(self.whiten) + 1))
+        """The likelihoods of pairs in the order of the combinations, averaged over the rectangle of scale and shear."""
+        group_of = self.group[combination]
+        clean, slope = self.white_clean[combination], self.white_slope[group_of]
+        rest = signals[row] - self.clean[combination]
+        edges = np.searchsorted(group_of, np.arange(len(self.whiten) + 1))
         for group in np.flatnonzero(np.diff(edges)):  # those of a group have the same matrix
             part = slice(edges[group], edges[group + 1])
             rest[part] = rest[part] @ self.whiten[group].T
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
         pairs = ((rest, rest), (rest, clean), (rest, -slope), (clean, clean), (clean, -slope), (slope, slope))
-        functions = Gaussians(*(np.einsum("nd,nd->n", first, second)[back] for first, second in pairs))
+        functions = Gaussians(*(np.einsum("nd,nd->n", first, second) for first, second in pairs))
         return average(functions, (self.config.scale_coeff, self.config.shear_scale), moments=latents)
 
     def _latents(self, n: int, row: Array, combination: Array, averages: Averages, weight: Array) -> Latents:
@@ -258,7 +254,7 @@ class AnswerKey:
         }
         return Latents(mean, std, mode)
 
-    def _screen(self, dtype: type) -> _Screen:
+    def _screen(self) -> _Screen:
         widths = self.config.scale_coeff, self.config.shear_scale
         squared = (self.white_slope**2).sum(1)
         whiten = self.whiten
@@ -274,7 +270,7 @@ class AnswerKey:
         columns = whiten.transpose(2, 1, 0).reshape(whiten.shape[1], -1)
         low, high = (root * (1 + side * widths[0] / 2) * size for side in (-1, 1))
         tables = (root * columns, root * direction.T, low, high, constant)
-        return _Screen(*(np.ascontiguousarray(table, dtype=dtype) for table in tables))
+        return _Screen(*(np.ascontiguousarray(table) for table in tables))
 
     def _by_group(self, rows: Array, matrices: Array) -> Array:
         """Rows (combinations, d), each times the matrix of its group."""
