@@ -123,6 +123,15 @@ class GeneratorConfig:
 ARGUMENTS = tuple(field.name for field in dataclasses.fields(GeneratorConfig))
 
 
+def check_config(config: Any) -> GeneratorConfig:
+    """`config`, the paper's when None; the error says what else it is."""
+    if config is None:
+        return GeneratorConfig()
+    if not isinstance(config, GeneratorConfig):
+        raise InvalidTypeError(f"config: expected a GeneratorConfig, found {type(config).__name__}")
+    return config
+
+
 def check_integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     """`value` as an int, if it is an integer of at least `least` and at most `most`; else the error says so."""
     allowed = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"

@@ -66,9 +66,8 @@ def stream(
     >>> x.shape, label.shape
     (torch.Size([256, 40]), torch.Size([256]))
     """
-    generator = GeneratorConfig() if config is None else config
     columns = {"latents": latents, "clean": clean, "label_noise": label_noise}
-    chosen = Mnist1dBuilderConfig.for_stream(generator, seed, num_samples, templates, **columns)
+    chosen = Mnist1dBuilderConfig.for_stream(config, seed, num_samples, templates, **columns)
     examples = StreamExamples(chosen, chosen.features, num_shards, start)
     return Stream(examples, info=dataset_info(chosen), split=datasets.Split.TRAIN)
 

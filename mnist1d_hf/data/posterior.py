@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist1d_hf.data.answer_key import ROUNDING, AnswerKey, Scores, check_size
-from mnist1d_hf.data.config import GeneratorConfig, check_real
+from mnist1d_hf.data.config import GeneratorConfig, check_config, check_real
 from mnist1d_hf.data.generator import generate
 from mnist1d_hf.data.stream import plan_of, position_order
 from mnist1d_hf.data.templates import Frozen, check_templates, frozen, thawed
@@ -66,9 +66,7 @@ def posterior(
     >>> p.shape, int((p.argmax(1) == label).sum())
     ((100, 10), 100)
     """
-    config = GeneratorConfig() if config is None else config
-    if not isinstance(config, GeneratorConfig):
-        raise InvalidTypeError(f"config: expected a GeneratorConfig, found {type(config).__name__}")
+    config = check_config(config)
     signals = _check_signals(x, config.final_seq_length)
     check_size(config, len(check_templates(templates)["y"]))
     if standardization is None:
@@ -125,11 +123,11 @@ class Scale(NamedTuple):
     positions: Array | None = None
 
 
-def stream_scale(config: GeneratorConfig, templates: Mapping[str, Any] | None = None, seed: int | None = None) -> Scale:
-    """Of the stream `seed`; of `config.seed` when None."""
+def stream_scale(config: GeneratorConfig, templates: Mapping[str, Any] | None = None) -> Scale:
+    """Of the stream of the seed `config.seed`."""
     plan = plan_of(config, templates)
-    seed = config.seed if seed is None else seed
-    return Scale(plan.mean, plan.std, position_order(seed, config.final_seq_length) if config.shuffle_seq else None)
+    positions = position_order(config.seed, config.final_seq_length) if config.shuffle_seq else None
+    return Scale(plan.mean, plan.std, positions)
 
 
 @functools.lru_cache(maxsize=32)

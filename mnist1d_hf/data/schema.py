@@ -13,7 +13,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from mnist1d_hf.data.config import ARGUMENTS, GeneratorConfig, check_integer, check_real
+from mnist1d_hf.data.config import ARGUMENTS, GeneratorConfig, check_config, check_integer, check_real
 from mnist1d_hf.data.configurations import find_configuration, name_of
 from mnist1d_hf.data.generator import Generated
 from mnist1d_hf.data.stream import (
@@ -132,7 +132,7 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
 
     @classmethod
     def for_stream(
-        cls, generator: GeneratorConfig, seed: Any, num_samples: Any, templates: Any = None, **columns: Any
+        cls, generator: GeneratorConfig | None, seed: Any, num_samples: Any, templates: Any = None, **columns: Any
     ) -> Mnist1dBuilderConfig:
         """The first `num_samples` (None: all) of the stream `seed`; of `generator` only what shapes a sample counts.
 
@@ -140,8 +140,7 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
             columns: `latents`, `clean`, `label_noise`.
         """
         base = find_configuration("stream")
-        if not isinstance(generator, GeneratorConfig):
-            raise InvalidTypeError(f"config: expected a GeneratorConfig, found {type(generator).__name__}")
+        generator = check_config(generator)
         ignored = {name: getattr(base.generator, name) for name in ("num_samples", "train_split", "seed")}
         return cls(
             name=base.name,

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist1d_hf.data.config import GeneratorConfig, check_integer
+from mnist1d_hf.data.config import GeneratorConfig, check_config, check_integer
 from mnist1d_hf.data.generator import LATENTS, SignalMaker, check_std
 from mnist1d_hf.data.templates import Frozen, Templates, frozen, thawed
 from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
@@ -89,7 +89,7 @@ def sample(
     """
     wanted = _check_indices(indices)
     seed = check_integer("seed", seed, 0, MAX_SEED)
-    plan = plan_of(GeneratorConfig() if config is None else config, templates)
+    plan = plan_of(config, templates)
     made = collect(plan, wanted, seed, latents=latents)
     return (made.x, made.label, made.latents) if latents else (made.x, made.label)
 
@@ -128,11 +128,9 @@ def noisy_labels(label: Array, start: int, seed: int, fraction: float, classes: 
     return np.where(chosen, drawn.astype(np.int64), label)
 
 
-def plan_of(config: GeneratorConfig, templates: Mapping[str, Any] | None = None) -> StreamPlan:
-    """The tables for a configuration, made once in a process."""
-    if not isinstance(config, GeneratorConfig):
-        raise InvalidTypeError(f"config: expected a GeneratorConfig, found {type(config).__name__}")
-    return _plan(config, frozen(templates))
+def plan_of(config: GeneratorConfig | None, templates: Mapping[str, Any] | None = None) -> StreamPlan:
+    """The tables for a configuration (the paper's when None), made once in a process."""
+    return _plan(check_config(config), frozen(templates))
 
 
 @functools.lru_cache(maxsize=8)
