@@ -6,6 +6,7 @@ import dataclasses
 
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.configurations import CONFIGURATIONS, find_configuration
+from mnist1d_hf.data.schema import Mnist1dBuilderConfig
 
 CONFIGURATION_COLUMNS = ("configuration", "train", "test", "differs by", "what it is")
 ARGUMENT_COLUMNS = ("argument", "value", "meaning")
@@ -25,13 +26,17 @@ _MEANINGS = {
     "final_seq_length": "points of a signal",
     "seed": "of NumPy's legacy generator",
 }
-_OPTIONS = {  # the default value, and what it means
-    "validation": ("0.0", "fraction of the training rows, the last ones, that is the split validation"),
-    "label_noise": ("0.0", "fraction of the training labels drawn anew, uniformly; adds the column clean_label"),
-    "clean": ("False", "add the column clean: the signal without both noises, on the same scale"),
-    "latents": ("False", "add the columns padding, scale, translation, shear: what was drawn"),
-    "dtype": ("float32", "type of the signals, float32 or float64"),
-    "templates": ("–", "templates of your own, as a dictionary of arrays; in Python only"),
+_SPLIT_OPTIONS = {
+    "num_train": "training samples, instead of num_samples and train_split",
+    "num_test": "test samples, likewise; 0 for no test split",
+    "validation": "fraction of the training rows, the last ones, that is the split validation",
+}
+_COLUMN_OPTIONS = {
+    "label_noise": "fraction of the training labels drawn anew, uniformly; adds the column clean_label",
+    "clean": "add the column clean: the signal without both noises, on the same scale",
+    "latents": "add the columns padding, scale, translation, shear: what was drawn",
+    "dtype": "type of the signals, float32 or float64",
+    "templates": "templates of your own, as a dictionary of arrays; in Python only",
 }
 
 
@@ -57,12 +62,12 @@ def option_rows(name: str) -> list[tuple[str, ...]]:
     The stream has one split, so that the options about splits are left out.
     """
     _, train, test, *_ = configuration_row(name)
-    rows: list[tuple[str, ...]] = [
-        ("num_train", train, "training samples, instead of num_samples and train_split"),
-        ("num_test", test, "test samples, likewise; 0 for no test split"),
-        *((option, *words) for option, words in _OPTIONS.items()),
+    values = {"num_train": train, "num_test": test, "templates": "–"}
+    options = _COLUMN_OPTIONS if find_configuration(name).endless else _SPLIT_OPTIONS | _COLUMN_OPTIONS
+    defaults = Mnist1dBuilderConfig()
+    return [
+        (option, values.get(option) or str(getattr(defaults, option)), meaning) for option, meaning in options.items()
     ]
-    return rows[3:] if find_configuration(name).endless else rows
 
 
 def markdown() -> str:

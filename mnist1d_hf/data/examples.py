@@ -60,9 +60,8 @@ class StreamExamples(_BaseExamplesIterable):
         self._shards = self._check_num_shards(num_shards)
         self._readers: tuple[int, ...] = ()  # into how many parts the blocks were shared, again and again
         self._offset, self._stride = 0, 1  # this reader takes the places offset, offset + stride, ...
-        self._order: np.ndarray[Any, Any] | None = (
-            None  # of the blocks within each round of as many as there are shards
-        )
+        # Of the blocks within each round of as many as there are shards.
+        self._order: np.ndarray[Any, Any] | None = None
         self._window: tuple[int, int] | None = None  # seed of the shuffle, and how many blocks are shuffled together
         self._features = features
         self._schema = features.arrow_schema
