@@ -1,9 +1,7 @@
 """Run folders: any stop is gone on from, settings are not mixed, damage is named. The work is a toy, without torch."""
 
-import contextlib
 import multiprocessing
 import os
-import resource
 import signal
 import time
 from pathlib import Path
@@ -14,6 +12,7 @@ from mnist1d_hf.errors import OutputError
 from mnist1d_hf.files import write_file
 from mnist1d_hf.processes import run_in_processes
 from mnist1d_hf.runs import RunFolder, Unit, in_processes, in_this_process
+from tests.faults import full_disk
 
 SETTINGS = {"seed": 1, "options": {"padding": [36, 60], "kind": None}}
 ENGINES = pytest.mark.parametrize("engine", [in_this_process, in_processes(2)], ids=["here", "processes"])
@@ -206,27 +205,13 @@ def test_a_damaged_unit_is_named_and_the_rest_kept(change):
     assert done() == [2]
 
 
-@contextlib.contextmanager
-def full_disk():
-    """No file can be larger than 100 bytes: writing fails in its middle, as on a full disk.
-
-    For a part of a test only: the output of pytest itself may be a file.
-    """
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_costs_nothing():
     write_file("file", b"old")
-    with full_disk(), pytest.raises(OSError, match="File too large"):
+    with full_disk(100), pytest.raises(OSError, match="File too large"):
         write_file("file", bytes(200))
     assert contents(".") == {"file": b"old"}
     message = r"out: cannot be written: File too large; what is finished is kept"
-    with full_disk(), pytest.raises(OutputError, match=message):
+    with full_disk(100), pytest.raises(OutputError, match=message):
         run(lambda number, report: bytes(200 * number))  # noqa: ARG005
     assert sorted(os.listdir("out/units")) == ["lock", "unit-0"]
 

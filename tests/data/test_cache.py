@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import os
-import resource
 import warnings
 
 import datasets
@@ -13,6 +12,7 @@ import mnist1d_hf
 from mnist1d_hf import load_dataset
 from mnist1d_hf.data.builder import Mnist1d
 from mnist1d_hf.errors import InvalidValueError, OutputError
+from tests.faults import full_disk
 
 SPLITS = [None, "test", "train[:10%]+test", ["train", "test[-5:]"], "all", {"a": "train[:1]"}, datasets.Split.TEST]
 SPLITS += [datasets.ReadInstruction("train", from_=90, unit="%")]
@@ -87,20 +87,10 @@ def test_an_unknown_split_is_the_same_error_in_memory(tmp_path, cache):
 
 @pytest.mark.parametrize("num_proc", [None, 2])
 def test_a_full_disk(num_proc, cache):
-    """The limit on file sizes stops the write of the Arrow file in its middle, as a full disk does."""
-
-    def load():
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
-        try:
-            return load_by_name(cache_dir=cache, num_proc=num_proc, num_samples=1000)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    with pytest.warns(
-        UserWarning, match=r"cannot be used \(.*File too large.*\): mnist1d was made in memory"
-    ) as caught:
-        loaded = load()
+    """The write of the Arrow file stops in its middle."""
+    message = r"cannot be used \(.*File too large.*\): mnist1d was made in memory"
+    with pytest.warns(UserWarning, match=message) as caught, full_disk(50_000):
+        loaded = load_by_name(cache_dir=cache, num_proc=num_proc, num_samples=1000)
     assert len(caught) == 1
     assert not [name for _, _, names in os.walk(cache) for name in names if name.endswith((".arrow", ".json"))]
     again = load_by_name(cache_dir=cache, num_samples=1000)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from mnist1d_hf.export.plan import ShardPlan, make_shard
 from mnist1d_hf.export.whole import SplitPlan
 from mnist1d_hf.files import Store
 from mnist1d_hf.runs import in_processes
+from tests.faults import full_disk
 
 N, SHARDS = 2000, 4  # 4 blocks, the last not full
 
@@ -289,13 +289,9 @@ def test_a_file_damaged_between_two_runs_is_made_again(undisturbed, kind):
 
 
 def test_a_full_disk_costs_nothing(undisturbed, call):
-    """The limit on file sizes stops the write of a shard in its middle, as a full disk does; with room it goes on."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
-    try:
+    """The write of a shard stops in its middle; with room it goes on."""
+    with full_disk(50_000):
         code, errors = call("build", "--config", "stream", "--num-samples", str(N), "--num-shards", "4", "-o", "out")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert code == 2
     assert "out: cannot be written: File too large; what is finished is kept" in errors
     assert errors.count("\n") == 1

@@ -1,6 +1,5 @@
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from mnist1d_hf.publishing.repositories import (
     model_repositories,
 )
 from mnist1d_hf.publishing.staging import check, stage
+from tests.faults import full_disk
 from tests.publishing.folders import contents, sign, snippets
 
 DATASET = dataset_repository("user/mnist1d")
@@ -116,14 +116,10 @@ def test_what_stops_a_staging_leaves_the_old_folder(tmp_path, fault):
 
         with pytest.raises(KeyboardInterrupt):
             stage(LOGISTIC, "out", interrupt, fresh=0)
-    else:  # a limit on the size of files stands for a full disk
-        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-        try:
-            with pytest.raises(OSError, match="out: cannot be written: File too large; nothing was kept"):
-                stage(LOGISTIC, "out", fresh=0)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    else:
+        message = "out: cannot be written: File too large; nothing was kept"
+        with full_disk(4096), pytest.raises(OSError, match=message):
+            stage(LOGISTIC, "out", fresh=0)
     assert contents(tmp_path / "out") == old
     assert os.listdir(tmp_path) == ["out"]
 
