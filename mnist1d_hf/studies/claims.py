@@ -1,42 +1,46 @@
-"""Claims of the literature, what was measured, and the rule that decides whether a claim is reproduced."""
+"""The rule that decides whether a published claim is reproduced, and findings, which nobody published before.
+
+A *claim* is a number or a direction of the literature; it is reproduced, not reproduced, or undecided. A *finding* is a
+measurement of ours without a published counterpart; it has an estimate and an interval, and no outcome. All intervals
+are two-sided 95 % intervals over independent seeds. Values are given as a pandas Series indexed by seed (`by_seed` makes
+one), so that n can only be a number of seeds, and differences are taken seed by seed.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
+from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.training.statistics import summarize, wilson_interval
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
-
-Values = Sequence[float] | NDArray[Any]  # one for each independent seed, (seeds,)
+RUN, MEAN, DIRECTION = "one run", "mean", "direction"  # what was published
+LEVEL = 0.95  # of every interval
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A claim, the measured value, and the range of values in which the claim holds.
+class Finding:
+    """A measurement of ours: an estimate with its 95 % interval.
 
     Attributes:
-        name: short, for tables: "peak for squared error".
-        text: what is claimed, in one sentence.
-        literature: the published value, in words: "73.4 and 72.2 %".
-        source: where it was published.
-        least, most: the range of the true mean in which the claim holds; None for no bound on that side.
-        mean, low, high: of the measured values, with the 95 % interval: Student's of a mean, Wilson's of a fraction.
-        n: number of values: independent seeds, never steps of a run. With one seed there is no interval.
+        name: short, for tables: "learned rate".
+        text: what was measured, in one sentence.
+        mean: the estimate: a mean over seeds, or what the text says.
+        low, high: its 95 % interval; NaN with one seed.
+        n: number of independent seeds, never of steps of a run.
         unit: of the numbers, "%" for example.
     """
 
     name: str
     text: str
-    literature: str = ""
-    source: str = ""
-    least: float | None = None
-    most: float | None = None
     mean: float
     low: float
     high: float
@@ -44,34 +48,10 @@ class Claim:
     unit: str = ""
 
     @property
-    def outcome(self) -> str:
-        """Reproduced: the whole interval lies in the range. Not reproduced: all of it lies outside, on one side.
-        Undecided: an end of the range lies in the interval, or there is no interval (fewer than two seeds, or a value
-        that is not finite)."""
-        least = -math.inf if self.least is None else self.least
-        most = math.inf if self.most is None else self.most
-        if not (math.isfinite(self.low) and math.isfinite(self.high)):
-            return UNDECIDED
-        if least <= self.low and self.high <= most:
-            return REPRODUCED
-        return NOT_REPRODUCED if self.high < least or self.low > most else UNDECIDED
-
-    @property
-    def range(self) -> str:
-        """The range in words.
-
-        >>> claim_mean("a", "b", [1.0, 2.0], least=0).range
-        'at least 0'
-        """
-        if self.least is not None and self.most is not None:
-            return f"{self.least:g} to {self.most:g}"
-        return f"at most {self.most:g}" if self.least is None else f"at least {self.least:g}"
-
-    @property
     def measured(self) -> str:
-        """Mean and interval in words.
+        """Estimate and interval in words.
 
-        >>> claim_mean("a", "b", [0.9, 0.92, 0.94]).measured
+        >>> find_mean("a", "b", by_number([0.9, 0.92, 0.94])).measured
         '0.920 (0.870 to 0.970)'
         """
         interval = f" ({_digits(self.low)} to {_digits(self.high)})" if math.isfinite(self.low) else ""
@@ -79,63 +59,213 @@ class Claim:
 
     def to_dict(self) -> dict[str, Any]:
         """In plain types, for files: numbers with six digits, None for NaN and infinity."""
-        values = {**dataclasses.asdict(self), "outcome": self.outcome}
-        return {name: _plain(value) for name, value in values.items()}
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
 
 
-def claim_mean(name: str, text: str, values: Values, **details: Any) -> Claim:
-    """A claim about the mean of a measured value over seeds.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Claim(Finding):
+    """A published number or direction beside our measurement.
 
-    For a claim that one thing exceeds another, the values are the differences of each seed, and the range is everything
-    above 0. With a single value there is no interval, and the outcome is "undecided".
-
-    Args:
-        details: `least`, `most`, `literature`, `source` and `unit`, as in `Claim`.
-
-    >>> claim_mean("better", "A is better than B", [1.0, 2.0, 1.5], least=0).outcome
-    'reproduced'
-    >>> claim_mean("equal", "A is 3", [1.0, 2.0, 1.5], least=2.9, most=3.1).outcome
-    'not reproduced'
+    Attributes:
+        low, high: of one further run of ours (kind "one run"), of our mean with the published one's error included
+            ("mean"), or of our mean difference ("direction").
+        kind: what was published: "one run", "mean" (with its standard deviation), or "direction" (a difference above
+            0).
+        published: the published number, in the unit of the measurement; 0 for a direction.
+        effect: size of the effect that the source reports. An interval that is wider than that could hardly fail.
+        literature: what was published, in words: "94 ± 2 %, three runs".
+        source: where it was published.
     """
-    found = summarize([float(value) for value in values])
-    return Claim(name=name, text=text, mean=found.mean, low=found.low, high=found.high, n=found.n, **details)
+
+    kind: str
+    published: float
+    effect: float = math.inf
+    literature: str = ""
+    source: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """A number is reproduced if it lies in the interval, and not reproduced if it lies outside; undecided if the
+        interval is wider than the effect, although the number lies inside. A direction is reproduced if the interval
+        lies above 0, not reproduced if it lies below, and undecided if it contains 0. Without an interval (fewer than
+        two seeds, or a value that is not finite) everything is undecided."""
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return UNDECIDED
+        if self.kind == DIRECTION:
+            return REPRODUCED if self.low > 0 else NOT_REPRODUCED if self.high < 0 else UNDECIDED
+        if not self.low <= self.published <= self.high:
+            return NOT_REPRODUCED
+        return UNDECIDED if self.high - self.low > self.effect else REPRODUCED
+
+    def to_dict(self) -> dict[str, Any]:
+        """In plain types, for files, with the outcome."""
+        return {**super().to_dict(), "outcome": self.outcome}
 
 
-def claim_published(
-    name: str, text: str, values: Values, published: float, tolerance: float, *, unit: str = "", **details: Any
+def claim_run(
+    name: str,
+    text: str,
+    values: Any,
+    published: float,
+    *,
+    effect: float,
+    test_error: float = 0.0,
+    unit: str = "",
+    **details: Any,
 ) -> Claim:
-    """A claim that the mean of a measured value is a published number, within a tolerance that the study states.
+    """A claim about a single published run: is it one of ours?
+
+    The interval is the prediction interval of one further run, mean ± t std sqrt(1 + 1/n).
 
     Args:
+        values: a Series over seeds.
+        published: the number of the published run.
+        effect: size of the effect that the source reports, in the same unit; a wider interval decides nothing.
+        test_error: standard error from the choice of test samples (see `sampling_error`), where the source has others.
         details: `literature`, by default the number; and `source`.
 
-    >>> claim = claim_published("CNN", "Accuracy", [93.1, 93.4, 92.9], 94, 2, source="the paper", unit="%")
-    >>> claim.literature, claim.range, claim.outcome
-    ('94 %', '92 to 96', 'reproduced')
+    Raises:
+        InvalidValueError: the values are not one for each seed.
+
+    >>> values = by_number([93.1, 93.4, 92.9, 93.3])
+    >>> claim = claim_run("CNN", "Accuracy", values, 92.3, effect=26, unit="%")
+    >>> claim.measured, claim.outcome
+    ('93.2 (92.4 to 94.0)', 'not reproduced')
     """
-    details = {"literature": f"{published:g} {unit}".strip(), **details}
-    return claim_mean(name, text, values, least=published - tolerance, most=published + tolerance, unit=unit, **details)
+    found = _summary(values)
+    half = _quantile(found.n - 1) * found.std * math.sqrt(1 + 1 / found.n) if found.n > 1 else math.nan
+    return _number(RUN, name, text, found, half, published, test_error, effect, unit, details)
 
 
-def claim_fraction(name: str, text: str, holds: Sequence[bool] | NDArray[Any], **details: Any) -> Claim:
-    """A claim about the percentage of the seeds of which something holds.
+def claim_average(
+    name: str,
+    text: str,
+    values: Any,
+    published: float,
+    std: float,
+    runs: int,
+    *,
+    effect: float,
+    test_error: float = 0.0,
+    unit: str = "",
+    **details: Any,
+) -> Claim:
+    """A claim about a published mean: is it ours? The interval is Welch's for the difference of two means, around ours.
 
     Args:
-        holds: (seeds,).
-        details: as in `claim_mean`.
+        values: a Series over seeds.
+        published, std, runs: the published mean, standard deviation and number of runs.
+        effect, test_error, details: as in `claim_run`.
 
-    >>> claim_fraction("ends", "More than half of them end", [True] * 9 + [False], least=50).measured
+    >>> claim_average("CNN", "Accuracy", by_number([93.1, 93.4, 92.9]), 94, 2, 3, effect=26, unit="%").outcome
+    'reproduced'
+    """
+    found, theirs = _summary(values), std**2 / runs
+    half = math.nan
+    if found.n > 1 and runs > 1:
+        ours = found.std**2 / found.n
+        freedom = (ours + theirs) ** 2 / (ours**2 / (found.n - 1) + theirs**2 / (runs - 1)) if ours + theirs else 1.0
+        half = _quantile(freedom) * math.sqrt(ours + theirs)
+    details = {"literature": f"{published:g} ± {std:g} {unit}".strip() + f", {runs} runs", **details}
+    return _number(MEAN, name, text, found, half, published, test_error, effect, unit, details)
+
+
+def claim_direction(name: str, text: str, differences: Any, **details: Any) -> Claim:
+    """A claim that one thing exceeds another.
+
+    Args:
+        differences: a Series over seeds, of the one that is claimed to be greater less the other.
+        details: `literature`, `source` and `unit`, as in `Claim`.
+
+    >>> claim_direction("better", "A is better than B", by_number([1.0, 2.0, 1.5])).outcome
+    'reproduced'
+    """
+    found = _summary(differences)
+    interval = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
+    return Claim(name=name, text=text, kind=DIRECTION, published=0.0, **interval, **details)
+
+
+def find_mean(name: str, text: str, values: Any, unit: str = "") -> Finding:
+    """A finding about a mean over seeds, with Student's interval; with one seed there is none."""
+    found = _summary(values)
+    return Finding(name=name, text=text, mean=found.mean, low=found.low, high=found.high, n=found.n, unit=unit)
+
+
+def find_fraction(name: str, text: str, holds: Any) -> Finding:
+    """A finding about the percentage of the seeds of which something holds, with Wilson's interval.
+
+    >>> find_fraction("ends", "Ends", by_number([True] * 9 + [False])).measured
     '90.0 (59.6 to 98.2)'
     """
-    low, high = wilson_interval(sum(map(bool, holds)), len(holds))
-    claim = claim_mean(name, text, [100.0 * bool(value) for value in holds], unit="% of the seeds", **details)
-    return dataclasses.replace(claim, low=100 * low, high=100 * high)
+    found = _summary(100.0 * holds.astype(bool))
+    low, high = wilson_interval(int(holds.sum()), found.n)
+    mean = {"mean": found.mean, "low": 100 * low, "high": 100 * high, "n": found.n}
+    return Finding(name=name, text=text, **mean, unit="% of the seeds")
+
+
+def find_median(name: str, text: str, values: Any, unit: str = "") -> Finding:
+    """A finding about the median over seeds, with a bootstrap interval; for values that fall into groups."""
+    found = _summary(values)
+    median, low, high = bootstrap(np.median, values.to_numpy(dtype=float))
+    return Finding(name=name, text=text, mean=median, low=low, high=high, n=found.n, unit=unit)
+
+
+def bootstrap(
+    statistic: Callable[[NDArray[Any]], float], values: NDArray[Any], draws: int = 2000
+) -> tuple[float, float, float]:
+    """A statistic of all seeds, and its 95 % percentile interval over resampled seeds.
+
+    Args:
+        statistic: of an array of the same shape, the seeds on axis 0: where the mean curve peaks, for example.
+        values: (seeds, ...).
+        draws: how many times the seeds are drawn, with replacement; always the same draws.
+
+    Returns:
+        The statistic, and both ends of the interval; these are NaN if there are fewer than two seeds, or if the
+        statistic is not finite for more than 2.5 % of the draws.
+
+    >>> bootstrap(np.mean, np.array([1.0, 1.0, 1.0]))
+    (1.0, 1.0, 1.0)
+    """
+    estimate, n = float(statistic(values)), len(values)
+    if n < 2:
+        return estimate, math.nan, math.nan
+    random = np.random.default_rng(0)
+    drawn = np.array([statistic(values[random.integers(0, n, n)]) for _ in range(draws)], dtype=float)
+    finite = drawn[np.isfinite(drawn)]
+    if len(finite) < 0.975 * draws:
+        return estimate, math.nan, math.nan
+    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return estimate, float(low), float(high)
+
+
+def sampling_error(accuracy: float, *samples: int) -> float:
+    """The standard error of an accuracy from the choice of test samples, in percentage points.
+
+    Args:
+        accuracy: in percent.
+        samples: sizes of test sets that differ: the published one's and ours.
+
+    >>> round(sampling_error(90.0, 1000), 2)
+    0.95
+    """
+    return math.sqrt(accuracy * (100 - accuracy) * sum(1 / count for count in samples))
+
+
+def by_number(values: Sequence[Any] | NDArray[Any]) -> Any:
+    """Values of the seeds 0, 1, ... as a Series over seeds."""
+    return pd.Series(values, index=pd.RangeIndex(len(values), name="seed"))
+
+
+def chance(claims: Sequence[Claim]) -> float:
+    """How many published numbers would lie outside their interval by chance alone, if all were reproducible."""
+    return (1 - LEVEL) * sum(claim.kind != DIRECTION and math.isfinite(claim.low) for claim in claims)
 
 
 def headline(claims: Sequence[Claim]) -> str:
-    """One line about all claims: the first one, and how many of the others have which outcome.
+    """One line about all claims: the first one, how many have which outcome, and what chance alone would do.
 
-    >>> headline([claim_mean("better", "A is better than B", [1.0, 2.0, 1.5], least=0)])
+    >>> headline([claim_direction("better", "A is better than B", by_number([1.0, 2.0, 1.5]))])
     'A is better than B: reproduced, 1.50 (0.258 to 2.74).'
     """
     if not claims:
@@ -143,10 +273,42 @@ def headline(claims: Sequence[Claim]) -> str:
     first, *others = claims
     line = f"{first.text.rstrip('.')}: {first.outcome}, {first.measured} {first.unit}".rstrip() + "."
     if others:
-        outcomes = [claim.outcome for claim in others]
+        outcomes = [claim.outcome for claim in claims]
         counts = [f"{outcomes.count(kind)} {kind}" for kind in (REPRODUCED, NOT_REPRODUCED, UNDECIDED)]
-        line += f" Of {len(others)} further claims: {', '.join(counts)}."
+        line += f" Of {len(claims)} claims: {', '.join(counts)}; by chance alone {chance(claims):.1f} not reproduced."
     return line
+
+
+def _summary(values: Any) -> Any:
+    """n, mean, standard deviation and interval of a Series with one value for each seed."""
+    index = getattr(values, "index", None)
+    if index is None or index.name != "seed" or not index.is_unique or not len(index):
+        found = "no seeds" if index is None or index.name != "seed" else f"seeds {list(index)}"
+        raise InvalidValueError(f"values: expected a Series with one value for each seed, found {found}")
+    return summarize(values.to_numpy(dtype=float))
+
+
+def _number(
+    kind: str,
+    name: str,
+    text: str,
+    found: Any,
+    half: float,
+    published: float,
+    test_error: float,
+    effect: float,
+    unit: str,
+    details: dict[str, Any],
+) -> Claim:
+    half = math.hypot(half, stats.norm.ppf((1 + LEVEL) / 2) * test_error)
+    details = {"literature": f"{published:g} {unit}".strip(), **details}
+    interval = {"mean": found.mean, "low": found.mean - half, "high": found.mean + half, "n": found.n}
+    known = {"published": published, "effect": effect, "unit": unit}
+    return Claim(name=name, text=text, kind=kind, **interval, **known, **details)
+
+
+def _quantile(freedom: float) -> float:
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def _digits(value: float) -> str:
@@ -164,3 +326,46 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
+
+
+# Ranges of values in which a claim holds. Only double descent still uses them; they go with its next run.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RangeClaim(Claim):
+    """A claim that holds in a range of values: reproduced if the whole interval of the mean lies in it."""
+
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def outcome(self) -> str:
+        least = -math.inf if self.least is None else self.least
+        most = math.inf if self.most is None else self.most
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return UNDECIDED
+        if least <= self.low and self.high <= most:
+            return REPRODUCED
+        return NOT_REPRODUCED if self.high < least or self.low > most else UNDECIDED
+
+
+def claim_mean(name: str, text: str, values: Any, **details: Any) -> RangeClaim:
+    """A claim about the mean of values (seeds,)."""
+    found = summarize([float(value) for value in values])
+    interval = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
+    return RangeClaim(name=name, text=text, kind=DIRECTION, published=0.0, **interval, **details)
+
+
+def claim_published(
+    name: str, text: str, values: Any, published: float, tolerance: float, *, unit: str = "", **details: Any
+) -> RangeClaim:
+    """A claim that the mean of values (seeds,) is a published number within a tolerance."""
+    details = {"literature": f"{published:g} {unit}".strip(), **details}
+    return claim_mean(name, text, values, least=published - tolerance, most=published + tolerance, unit=unit, **details)
+
+
+def claim_fraction(name: str, text: str, holds: Any, **details: Any) -> RangeClaim:
+    """A claim about the percentage of the seeds of which something holds (seeds,)."""
+    low, high = wilson_interval(sum(map(bool, holds)), len(holds))
+    claim = claim_mean(name, text, [100.0 * bool(value) for value in holds], unit="% of the seeds", **details)
+    return dataclasses.replace(claim, low=100 * low, high=100 * high)

@@ -6,6 +6,7 @@ Sizes are (widths,), rising; what was measured there is (seeds, widths).
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,34 @@ def peaks(size: NDArray[Any], loss: NDArray[Any], prominent: float, ends: bool =
     found = prominence[seed, place] >= prominent * np.abs(loss[seed, place])
     instead = np.where(loss[:, 0] > loss[:, -1], size[0], size[-1]) if ends else np.nan
     return np.where(found, size[place], instead).astype(float)
+
+
+def interpolated_peak(size: NDArray[Any], loss: NDArray[Any], place: int | None = None) -> float:
+    """The size at the top of a curve, between the sizes that were tried.
+
+    A parabola through the peak and its two neighbours in log size; its top is the answer. So the result does not jump
+    with the grid. For an interval, give this function to `claims.bootstrap`.
+
+    Args:
+        size: rising, (points,).
+        loss: (points,).
+        place: index of the peak; by default that of the greatest loss.
+
+    Returns:
+        NaN if the peak is the first or the last size, or not finite.
+
+    >>> sizes = np.array([100.0, 200.0, 400.0])
+    >>> round(interpolated_peak(sizes, -((np.log(sizes) - np.log(250)) ** 2)))
+    250
+    """
+    place = int(np.argmax(loss)) if place is None else place
+    if not 0 < place < len(size) - 1 or not np.isfinite(loss[place - 1 : place + 2]).all():
+        return math.nan
+    x = np.log(size[place - 1 : place + 2].astype(float))
+    curvature, slope, _ = np.polyfit(x - x[1], loss[place - 1 : place + 2], 2)
+    if curvature >= 0:  # all three are equal, or the peak is none
+        return float(size[place])
+    return float(np.exp(np.clip(x[1] - slope / (2 * curvature), x[0], x[2])))
 
 
 def thresholds(size: NDArray[Any], fitted: NDArray[Any], ends: bool = False) -> NDArray[Any]:
