@@ -3,7 +3,7 @@
 
     .venv/bin/python scripts/update_studies.py               # every study
     .venv/bin/python scripts/update_studies.py pooling       # some
-    .venv/bin/python scripts/update_studies.py --readme-only # claims, figures and README.md from the recorded tables
+    .venv/bin/python scripts/update_studies.py --readme-only # all but the tables, from the recorded ones
 
 An interrupted run continues where it was: what is finished is kept in --work-dir.
 """
@@ -59,7 +59,7 @@ def run(name: str, folder: Path, num_proc: int | None) -> None:
 
 
 def renew(name: str) -> None:
-    """Compute claims and figure of a recorded run again, from its table."""
+    """Compute claims, findings and figure of a recorded run again, from its table."""
     kept, study = recorded.recorded(name), find_study(name)
     if kept is not None:
         kept.table()  # is it the one that was recorded?

@@ -96,7 +96,7 @@ def _recompute(chosen: Study[Any], folder: str | None) -> None:
     if kept.manifest()["study"] != chosen.name:
         raise OutputError(f"{kept.folder}: belongs to the study {kept.manifest()['study']!r}, not to {chosen.name!r}")
     table = kept.table()
-    again = as_kept(chosen.claims(table), kept.store.read(TABLE))
+    again = as_kept(chosen, table, kept.store.read(TABLE))
     _print_claims(chosen, again)
     if again != kept.verdict():
         raise OutputError(f"{kept.folder}: the verdict that is kept there is another; the study's command renews it")
@@ -121,14 +121,19 @@ def _describe(chosen: Study[Any]) -> None:
 
 
 def _print_claims(chosen: Study[Any], verdict: dict[str, Any]) -> None:
-    from mnist1d_hf.studies.recorded import kept_claims
+    from mnist1d_hf.studies.recorded import kept_claims, kept_findings
 
-    columns = ("claim", "literature", "holds if", "measured (95 % interval)", "seeds", "outcome")
+    columns = ("claim", "published", "kind", "measured (95 % interval)", "seeds", "outcome")
     rows: list[tuple[str, ...]] = [
-        (claim.name, claim.literature, claim.range, claim.measured, str(claim.n), claim.outcome)
+        (claim.name, claim.literature, claim.kind, claim.measured, str(claim.n), claim.outcome)
         for claim in kept_claims(verdict)
     ]
     print_table(chosen.question, columns, rows, right=(4,), width=120)
+    if findings := kept_findings(verdict):
+        found: list[tuple[str, ...]] = [
+            (finding.name, f"{finding.measured} {finding.unit}".rstrip(), str(finding.n)) for finding in findings
+        ]
+        print_table("Findings", ("finding", "measured (95 % interval)", "seeds"), found, right=(2,), width=120)
     _say(verdict["headline"])
 
 

@@ -2,8 +2,8 @@
 
 A *claim* is a number or a direction of the literature; it is reproduced, not reproduced, or undecided. A *finding* is a
 measurement of ours without a published counterpart; it has an estimate and an interval, and no outcome. All intervals
-are two-sided 95 % intervals over independent seeds. Values are given as a pandas Series indexed by seed (`by_seed` makes
-one), so that n can only be a number of seeds, and differences are taken seed by seed.
+are two-sided 95 % intervals over independent seeds. Values are given as a pandas Series indexed by seed, as
+`frames.by_seed` makes it, so that n can only be a number of seeds, and differences are taken seed by seed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mnist1d_hf.errors import InvalidValueError
-from mnist1d_hf.training.statistics import summarize, wilson_interval
+from mnist1d_hf.training.statistics import Summary, summarize, wilson_interval
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 RUN, MEAN, DIRECTION = "one run", "mean", "direction"  # what was published
@@ -54,8 +54,10 @@ class Finding:
         >>> find_mean("a", "b", by_number([0.9, 0.92, 0.94])).measured
         '0.920 (0.870 to 0.970)'
         """
-        interval = f" ({_digits(self.low)} to {_digits(self.high)})" if math.isfinite(self.low) else ""
-        return _digits(self.mean) + interval
+        if not math.isfinite(self.low):
+            return _digits(self.mean)
+        width = self.high - self.low
+        return f"{_digits(self.mean, width)} ({_digits(self.low, width)} to {_digits(self.high, width)})"
 
     def to_dict(self) -> dict[str, Any]:
         """In plain types, for files: numbers with six digits, None for NaN and infinity."""
@@ -152,6 +154,8 @@ def claim_average(
 ) -> Claim:
     """A claim about a published mean: is it ours? The interval is Welch's for the difference of two means, around ours.
 
+    With three published runs the interval misses in about 7 % of cases instead of 5 %.
+
     Args:
         values: a Series over seeds.
         published, std, runs: the published mean, standard deviation and number of runs.
@@ -181,7 +185,7 @@ def claim_direction(name: str, text: str, differences: Any, **details: Any) -> C
     'reproduced'
     """
     found = _summary(differences)
-    interval = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
+    interval: dict[str, Any] = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
     return Claim(name=name, text=text, kind=DIRECTION, published=0.0, **interval, **details)
 
 
@@ -199,15 +203,25 @@ def find_fraction(name: str, text: str, holds: Any) -> Finding:
     """
     found = _summary(100.0 * holds.astype(bool))
     low, high = wilson_interval(int(holds.sum()), found.n)
-    mean = {"mean": found.mean, "low": 100 * low, "high": 100 * high, "n": found.n}
-    return Finding(name=name, text=text, **mean, unit="% of the seeds")
+    unit = "% of the seeds"
+    return Finding(name=name, text=text, mean=found.mean, low=100 * low, high=100 * high, n=found.n, unit=unit)
 
 
-def find_median(name: str, text: str, values: Any, unit: str = "") -> Finding:
-    """A finding about the median over seeds, with a bootstrap interval; for values that fall into groups."""
-    found = _summary(values)
-    median, low, high = bootstrap(np.median, values.to_numpy(dtype=float))
-    return Finding(name=name, text=text, mean=median, low=low, high=high, n=found.n, unit=unit)
+def find_statistic(
+    name: str, text: str, statistic: Callable[[NDArray[Any]], float], values: Any, unit: str = ""
+) -> Finding:
+    """A finding about any statistic of all seeds (a median, the place of a peak), with a bootstrap interval.
+
+    Args:
+        statistic: as in `bootstrap`.
+        values: a Series over seeds, or a DataFrame with a row for each seed.
+
+    >>> find_statistic("a", "Median", np.median, by_number([1.0, 1.0, 1.0, 1.0, 9.0])).measured
+    '1.00 (1.00 to 9.00)'
+    """
+    _check_seeds(values)
+    estimate, low, high = bootstrap(statistic, values.to_numpy(dtype=float))
+    return Finding(name=name, text=text, mean=estimate, low=low, high=high, n=len(values), unit=unit)
 
 
 def bootstrap(
@@ -279,20 +293,25 @@ def headline(claims: Sequence[Claim]) -> str:
     return line
 
 
-def _summary(values: Any) -> Any:
+def _summary(values: Any) -> Summary:
     """n, mean, standard deviation and interval of a Series with one value for each seed."""
-    index = getattr(values, "index", None)
-    if index is None or index.name != "seed" or not index.is_unique or not len(index):
-        found = "no seeds" if index is None or index.name != "seed" else f"seeds {list(index)}"
-        raise InvalidValueError(f"values: expected a Series with one value for each seed, found {found}")
+    _check_seeds(values)
     return summarize(values.to_numpy(dtype=float))
+
+
+def _check_seeds(values: Any) -> None:
+    index = getattr(values, "index", None)
+    if not isinstance(index, pd.Index) or index.name != "seed":
+        raise InvalidValueError("values: expected a Series with one value for each seed, found no index of seeds")
+    if not index.is_unique or not len(index):
+        raise InvalidValueError(f"values: expected a Series with one value for each seed, found seeds {list(index)}")
 
 
 def _number(
     kind: str,
     name: str,
     text: str,
-    found: Any,
+    found: Summary,
     half: float,
     published: float,
     test_error: float,
@@ -302,24 +321,37 @@ def _number(
 ) -> Claim:
     half = math.hypot(half, stats.norm.ppf((1 + LEVEL) / 2) * test_error)
     details = {"literature": f"{published:g} {unit}".strip(), **details}
-    interval = {"mean": found.mean, "low": found.mean - half, "high": found.mean + half, "n": found.n}
-    known = {"published": published, "effect": effect, "unit": unit}
-    return Claim(name=name, text=text, kind=kind, **interval, **known, **details)
+    return Claim(
+        name=name,
+        text=text,
+        kind=kind,
+        published=published,
+        effect=effect,
+        mean=found.mean,
+        low=found.mean - half,
+        high=found.mean + half,
+        n=found.n,
+        unit=unit,
+        **details,
+    )
 
 
 def _quantile(freedom: float) -> float:
     return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
 
 
-def _digits(value: float) -> str:
-    """Three significant digits, or all digits before the decimal point.
+def _digits(value: float, width: float = 0.0) -> str:
+    """Three significant digits, or all digits before the decimal point; as many more as show an interval of this width.
 
-    >>> _digits(0.0056), _digits(73.44), _digits(123456.0), _digits(0.0)
-    ('0.00560', '73.4', '123456', '0.00')
+    >>> _digits(0.0056), _digits(73.44), _digits(123456.0), _digits(0.0), _digits(31.352, 0.23)
+    ('0.00560', '73.4', '123456', '0.00', '31.35')
     """
     if not math.isfinite(value):
         return "nan"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}"
+    places = [2 - math.floor(math.log10(abs(value))) if value else 2]
+    if width > 0:
+        places.append(1 - math.floor(math.log10(width)))
+    return f"{value:.{max(0, *places)}f}"
 
 
 def _plain(value: Any) -> Any:
@@ -349,23 +381,16 @@ class RangeClaim(Claim):
         return NOT_REPRODUCED if self.high < least or self.low > most else UNDECIDED
 
 
-def claim_mean(name: str, text: str, values: Any, **details: Any) -> RangeClaim:
+def claim_mean(name: str, text: str, values: Any, **details: Any) -> Claim:
     """A claim about the mean of values (seeds,)."""
     found = summarize([float(value) for value in values])
-    interval = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
+    interval: dict[str, Any] = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
     return RangeClaim(name=name, text=text, kind=DIRECTION, published=0.0, **interval, **details)
 
 
 def claim_published(
     name: str, text: str, values: Any, published: float, tolerance: float, *, unit: str = "", **details: Any
-) -> RangeClaim:
+) -> Claim:
     """A claim that the mean of values (seeds,) is a published number within a tolerance."""
     details = {"literature": f"{published:g} {unit}".strip(), **details}
     return claim_mean(name, text, values, least=published - tolerance, most=published + tolerance, unit=unit, **details)
-
-
-def claim_fraction(name: str, text: str, holds: Any, **details: Any) -> RangeClaim:
-    """A claim about the percentage of the seeds of which something holds (seeds,)."""
-    low, high = wilson_interval(sum(map(bool, holds)), len(holds))
-    claim = claim_mean(name, text, [100.0 * bool(value) for value in holds], unit="% of the seeds", **details)
-    return dataclasses.replace(claim, low=100 * low, high=100 * high)

@@ -30,12 +30,17 @@ def select(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
     return table[kept]
 
 
-def by_seed(table: pd.DataFrame, column: str, **wanted: Any) -> NDArray[Any]:
-    """A column of the rows with the wanted values, sorted by seed, float64 (seeds,). There is one row for each seed."""
-    rows = select(table, **wanted).sort_values("seed")
-    if not rows["seed"].is_unique:
+def by_seed(table: pd.DataFrame, column: str, **wanted: Any) -> pd.Series:
+    """A column of the rows with the wanted values: a Series of float64, indexed by seed, with one row for each seed.
+
+    >>> table = pd.DataFrame({"width": [1, 1, 2], "seed": [1, 0, 0], "loss": [1.0, 2.0, 3.0]})
+    >>> by_seed(table, "loss", width=1).to_dict()
+    {0: 2.0, 1: 1.0}
+    """
+    rows = select(table, **wanted).set_index("seed")[column].astype(float).sort_index()
+    if not rows.index.is_unique:
         raise InvalidValueError(f"{column}: expected one row for each seed, found {len(rows)} rows")
-    return rows[column].to_numpy(dtype=float)
+    return rows
 
 
 def grid(table: pd.DataFrame, column: str, across: str) -> tuple[NDArray[Any], NDArray[Any]]:

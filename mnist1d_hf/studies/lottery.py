@@ -4,82 +4,119 @@ Question: a dense network is pruned step by step to a few percent of its weights
 initial values. It then learns better than the whole network. Is that because of the values of the weights that are
 kept, or because of which ones are kept?
 
-Source: Greydanus & Kobak 2024 (arXiv 2011.14439), its blog post of 2020, and the notebook, two trials of one run each.
-Pruning, accuracy at the last step in percent, mean over five neighbouring sparsities:
+Source: Greydanus & Kobak 2024 (arXiv 2011.14439), its blog post of 2020, and notebook 5, two trials of one run each on
+the same dataset. Accuracy at the last step of pruning, in percent, at a sparsity and averaged over five neighbouring
+sparsities; near 1 that average includes the collapse:
 
-    sparsity   lottery       random
-    0          65.0, 64.5    61.7, 63.1
-    0.50       66.7, 67.6    63.9, 63.2
-    0.80       71.6, 71.6    66.7, 66.8
-    0.92       73.4, 72.2    59.7, 62.1
-    0.95       69.7, 69.9    52.7, 54.1
-    0.97       62.3, 62.9    40.0, 38.2
+    sparsity   lottery       random        lottery, mean of five   random, mean of five
+    0          66.4, 64.8    60.6, 61.4    65.0, 64.5              61.7, 63.1
+    0.50                                   66.7, 67.6              63.9, 63.2
+    0.80       72.9, 72.1    68.6, 66.3    71.6, 71.6              66.7, 66.8
+    0.92       75.6, 74.4    60.6, 61.8    73.4, 72.2              59.7, 62.1
+    0.95       69.2, 70.5    55.9, 54.6    69.7, 69.9              52.7, 54.1
+    0.97       68.1, 67.3    41.2, 43.7    62.3, 62.9              40.0, 38.2
+    0.98       63.0, 63.8    34.6, 27.2
+    0.99       41.9, 41.5    16.7, 15.4
 
+At sparsity 0 both series are the whole network, once each: how much they differ is how much single runs scatter.
 Transfer of the ticket of 92 % to a fresh dataset: lottery about 70 and the same on flipped signals, with new weights 67
 (dense 64), on shuffled signals below dense, random 58. Pairs of neighbouring inputs in the first layer that are both
-kept: a fraction of 0.0056 in random masks, 0.0093 in lottery tickets.
+kept: a fraction of 0.0056 ± 0.0006 in random masks, 0.0093 ± 0.0011 in lottery tickets.
 
 Protocol: network 40-500-500-10 with ReLU, second layer residual; Adam at 2e-2, batches of 100 in the stored order,
-cross-entropy, 1,500 steps for each sparsity. Lottery: within each layer, weights and biases together, the entries that
-are smallest after training are masked; all others go back to their initial values. Random: independent masks of the
-same sparsities, with the same initial values. Here there are 28 sparsities, finer where it matters, instead of 100.
-Transfer, 6,000 steps of 500 samples: to a fresh dataset, to the same reversed in time, with its positions shuffled, and
-with its eight chunks of five positions permuted. Dense and random networks, which know no positions, are trained on the
-fresh one alone. A ticket with new weights is also what the notebooks of 2024 measured as the ticket itself, because
-their rewind drew the weights anew. Each seed has training sets of its own (4,000 samples of the stream); accuracies are
-measured on 10,000 fresh samples.
+cross-entropy, 1,501 steps for each sparsity. Lottery: within each layer, weights and biases together, the entries that
+are smallest after step 1,001 (the notebook's last checkpoint) are masked; all others go back to their initial values.
+Random: independent masks of the same sparsities, with the same initial values. Transfer, 6,000 steps of 500 samples: to
+a fresh dataset, to the same reversed in time, and with its positions shuffled. Dense and random networks, which know no
+positions, are trained on the fresh one alone. A ticket with new weights is also what the notebooks of 2024 measured as
+the ticket itself, because their rewind drew the weights anew. One more mask tells what a ticket owes to the number of
+connections of each unit: "rewired" keeps these numbers, inputs included, and is random otherwise.
 
-Expected: as in the paper; the ticket with new weights far above a random mask with the ticket's weights.
+Deviations:
+- 28 sparsities, finer where it matters, instead of 100; so a ticket of 92 % took 21 rounds of pruning instead of 92.
+  The notebook's sparsities are multiples of 1/99 and differ from ours by at most 0.01.
+- Each seed has training sets of its own (4,000 samples of the stream) and a permutation of its own; the notebook has
+  one of each. Accuracies are measured on 10,000 fresh samples instead of 1,000; the intervals contain the sampling
+  error of both.
+- The mean of five at 50 % and 80 % is over sparsities in steps of 0.05, there 0.01; from 90 % on the steps are equal.
+- The transfer to signals with permuted chunks is left out: the source prints no number.
+- Before this version pruning looked at the weights of step 1,500, products of matrices were in bfloat16, and means of
+  five were compared with points.
+
+Expected: as in the paper; the ticket with new weights far above a random mask with the ticket's weights. The rewired
+mask was added after a shuffled ticket had beaten a random mask; it was expected between the two.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import InvalidValueError
-from mnist1d_hf.studies.claims import Claim, claim_mean, claim_published
+from mnist1d_hf.studies.claims import (
+    Claim,
+    Finding,
+    claim_direction,
+    claim_run,
+    find_mean,
+    find_statistic,
+    sampling_error,
+)
 from mnist1d_hf.studies.figures import bars, crosses, curve, new_figure
 from mnist1d_hf.studies.frames import Row, by_seed, grid, select, to_rows
+from mnist1d_hf.studies.masks import LAYERS, Masks, random_masked, rewired, smallest_masked, together
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Context, Study, Unit
 from mnist1d_hf.training.ensemble import Ensemble, Procedure, seeded
 from mnist1d_hf.training.evaluation import fresh_samples
 from mnist1d_hf.training.population import new_network
 
-LAYERS = ("stages.0.linear", "stages.1.linear", "output")
-SOURCE = "Greydanus & Kobak 2024 (arXiv 2011.14439), lottery tickets, notebook, two trials"
-BLOG = "Greydanus & Kobak 2024 (arXiv 2011.14439), lottery tickets, text and figure of 2020"
-TOLERANCE = 3.0  # percentage points around a published accuracy, which is of one or two runs on one dataset
-PAPER = {  # mask -> sparsity -> mean of two trials
-    "lottery": {0.5: 67.15, 0.8: 71.6, 0.92: 72.8, 0.95: 69.8, 0.97: 62.6},
-    "random": {0.5: 63.55, 0.8: 66.75, 0.92: 60.9, 0.95: 53.4, 0.97: 39.1},
+SOURCE, MEANS = "notebook 5, two trials", "notebook 5, two trials, mean of five sparsities"
+BLOG = "text and figure of 2020"
+POINTS = {  # mask -> sparsity -> two trials
+    "lottery": {
+        **{0.0: (66.4, 64.8), 0.8: (72.9, 72.1), 0.92: (75.6, 74.4), 0.95: (69.2, 70.5)},
+        **{0.97: (68.1, 67.3), 0.98: (63.0, 63.8), 0.99: (41.9, 41.5)},
+    },
+    "random": {
+        **{0.0: (60.6, 61.4), 0.8: (68.6, 66.3), 0.92: (60.6, 61.8), 0.95: (55.9, 54.6)},
+        **{0.97: (41.2, 43.7), 0.98: (34.6, 27.2), 0.99: (16.7, 15.4)},
+    },
 }
-COLORS = {"dense": "0.6", "random": "C0", "lottery": "C3"}
+FIVE = {  # mask -> sparsity -> two trials, averaged over five neighbouring sparsities
+    "lottery": {0.5: (66.7, 67.6), 0.8: (71.6, 71.6), 0.92: (73.4, 72.2), 0.95: (69.7, 69.9), 0.97: (62.3, 62.9)},
+    "random": {0.5: (63.9, 63.2), 0.8: (66.7, 66.8), 0.92: (59.7, 62.1), 0.95: (52.7, 54.1), 0.97: (40.0, 38.2)},
+}
+NEIGHBOURS = {"lottery": 0.0093, "random": 0.0056}  # fraction of pairs in the first layer that are both kept
+DENSE_EFFECT = 11.7  # points from the whole network (63.3, mean of four) to the ticket of 92 % (75.0)
+THEIR_TEST, OUR_TEST = 1000, 10000  # test samples
+CLOSE = (
+    0.5,
+    0.8,
+)  # sparsities where the masks differ by less than 1,000 test samples can tell; the direction is tested
+COLORS = {"dense": "0.6", "random": "C0", "rewired": "C1", "lottery": "C3"}
 TRANSFERS = (  # mask, weights, data
     ("dense", "initial", "fresh"),
     ("random", "initial", "fresh"),
+    ("rewired", "initial", "fresh"),
     ("lottery", "initial", "fresh"),
     ("lottery", "new", "fresh"),
     ("lottery", "initial", "flipped"),
     ("lottery", "initial", "shuffled"),
-    ("lottery", "initial", "chunks"),
 )
 _OTHER_DATA = 2**40  # added to a seed for the stream of its fresh dataset
 _OTHER_WEIGHTS = 2**20  # added to a seed for new weights
 _MASKS = 2**34  # the first seed of random masks
 _GROUP = 7  # random masks trained side by side
-
-Masks = dict[str, Tensor]  # parameter -> 0 or 1 for each entry (members, ...)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,11 +131,12 @@ class LotterySettings(Settings):
     )
     ticket: float = 0.92  # the sparsity whose mask is transferred; one of them
     samples: int = 4000  # of each training set
-    steps: int = 1500  # of the optimiser for each sparsity
+    steps: int = 1501  # of the optimiser for each sparsity
+    pruned_at: int = 1001  # the step whose weights decide which ones are masked next; at most `steps`
     transfer_steps: int = 6000  # of the optimiser in the transfers
     transfer_batch: int = 500  # samples a step of the transfers
     learning_rate: float = 2e-2  # of Adam
-    precision: str = choice("bfloat16", ("float32", "bfloat16"))  # of the matrix products of training
+    precision: str = choice("float32", ("float32", "bfloat16"))  # of the matrix products of training
     test_samples: int = 10000  # fresh ones, to measure on
 
     def __post_init__(self) -> None:
@@ -107,6 +145,8 @@ class LotterySettings(Settings):
         if not rising or self.sparsities[0] != 0 or self.sparsities[-1] >= 1:
             found = self.sparsities
             raise InvalidValueError(f"sparsities: expected fractions that rise from 0 to below 1, found {found}")
+        if self.pruned_at > self.steps:
+            raise InvalidValueError(f"pruned_at: expected at most {self.steps}, the steps, found {self.pruned_at}")
         if self.ticket not in self.sparsities[1:]:
             raise InvalidValueError(f"ticket: expected one of the sparsities above 0, found {self.ticket}")
 
@@ -125,7 +165,9 @@ def train(settings: LotterySettings, seed: int, context: Context) -> list[Row]:
     random = {sparsity: random_masked(network, sparsity, first + i) for i, sparsity in enumerate(settings.sparsities)}
     tickets, rows = prune(settings, seed, network, context)
     rows += _train_random(settings, seed, network, random, context)
-    masks = {"dense": random[0.0], "random": random[settings.ticket], "lottery": tickets[settings.ticket]}
+    ticket = tickets[settings.ticket]
+    masks = {"dense": random[0.0], "random": random[settings.ticket], "lottery": ticket}
+    masks["rewired"] = rewired(ticket, seed)
     return rows + _transfer(settings, seed, network, masks, context)
 
 
@@ -204,10 +246,12 @@ def _fit(
         orders: of the positions of the test signals, for each network; none if they stay as they are.
 
     Returns:
-        The trained networks as one, and a row for each.
+        The networks as one, as they were at the step that pruning looks at; and a row for each, of the last step.
     """
     work = procedure.batch_size * len(networks)
     ensemble = Ensemble(networks, procedure, *data, masks=masks, device=context.device)
+    ensemble.run(settings.pruned_at, report=lambda _: context.report(work))
+    decisive = copy.deepcopy(ensemble.network)
     ensemble.run(report=lambda _: context.report(work))
     x, label = fresh_samples("default", settings.test_samples)
     tests = x if orders is None else np.stack([x[:, order] for order in orders])
@@ -223,42 +267,12 @@ def _fit(
         test_accuracy=100 * ensemble.scores(tests, label).accuracy,
         adjacency=adjacency(masks),
     )
-    return ensemble.network, rows
+    return decisive, rows
 
 
 def initial_network(settings: LotterySettings, seed: int) -> nn.Module:
     """The network of a seed before training."""
     return seeded(lambda: new_network(architecture="mlp", widths=(settings.width,) * 2), seed)
-
-
-def smallest_masked(network: nn.Module, sparsity: float) -> Masks:
-    """Masks that drop the smallest entries of each layer of stacked networks, weights and biases together."""
-    return _lowest(lambda values: values.detach().abs(), network, sparsity)
-
-
-def random_masked(network: nn.Module, sparsity: float, seed: int) -> Masks:
-    """Masks of one member that drop random entries of each layer of a network, weights and biases together."""
-    generator = torch.Generator().manual_seed(seed)
-    return _lowest(lambda values: torch.rand(1, *values.shape, generator=generator), network, sparsity)
-
-
-def _lowest(score: Callable[[Tensor], Tensor], network: nn.Module, sparsity: float) -> Masks:
-    """Masks that drop the entries of each layer with the lowest scores (members, ...)."""
-    masks: Masks = {}
-    for layer in LAYERS:
-        names = [f"{layer}.weight", f"{layer}.bias"]
-        scores = [score(network.get_parameter(name)) for name in names]
-        flat = torch.cat([values.flatten(1) for values in scores], dim=1)
-        order = flat.argsort(dim=1, stable=True)[:, : int(sparsity * flat.shape[1])]
-        kept = torch.ones_like(flat).scatter_(1, order, 0.0)
-        parts = kept.split([values[0].numel() for values in scores], dim=1)
-        masks |= {name: part.view_as(values) for name, part, values in zip(names, parts, scores, strict=True)}
-    return masks
-
-
-def together(masks: Sequence[Masks]) -> Masks:
-    """Masks of several members as one."""
-    return {name: torch.cat([one[name] for one in masks]) for name in masks[0]}
 
 
 def adjacency(masks: Mapping[str, Tensor]) -> list[float]:
@@ -267,7 +281,7 @@ def adjacency(masks: Mapping[str, Tensor]) -> list[float]:
     return [float(value) for value in (first[..., 1:] * first[..., :-1]).flatten(1).double().mean(1)]
 
 
-def positions(seed: int, length: int = 40, chunk: int = 5) -> dict[str, NDArray[Any]]:
+def positions(seed: int, length: int = 40) -> dict[str, NDArray[Any]]:
     """The order in which the positions of a signal are taken, for each kind of data; drawn by the seed.
 
     >>> positions(0)["flipped"][:3].tolist()
@@ -278,19 +292,19 @@ def positions(seed: int, length: int = 40, chunk: int = 5) -> dict[str, NDArray[
         "fresh": place,
         "flipped": place[::-1],
         "shuffled": random.permutation(length),
-        "chunks": random.permutation(place.reshape(-1, chunk)).ravel(),
     }
 
 
 def figure(table: pd.DataFrame) -> Figure:
     """Accuracy against sparsity, the transfers, and neighbours in the first layer."""
     drawn, (accuracies, transfers, neighbours) = new_figure("Lottery tickets", 3)
-    for mask, published in PAPER.items():
+    for mask, published in POINTS.items():
         some = select(table, part="pruning", mask=mask)
         curve(accuracies, *grid(some, "test_accuracy", "sparsity"), mask, color=COLORS[mask])
         curve(neighbours, *grid(some, "adjacency", "sparsity"), mask, color=COLORS[mask])
-        crosses(accuracies, published, COLORS[mask])
-    crosses(accuracies, {}, "0.4", label="paper")
+        for trial in zip(*published.values(), strict=True):
+            crosses(accuracies, dict(zip(published, trial, strict=True)), COLORS[mask])
+    crosses(accuracies, {}, "0.4", label="paper, two trials")
     accuracies.set(xlabel="sparsity", ylabel="test accuracy, %", title="pruning")
     accuracies.legend()
     names = [
@@ -309,24 +323,72 @@ def figure(table: pd.DataFrame) -> Figure:
 
 def transferred(
     table: pd.DataFrame, mask: str, weights: str = "initial", data: str = "fresh", column: str = "test_accuracy"
-) -> NDArray[Any]:
-    """A column of a transfer, (seeds,)."""
+) -> pd.Series:
+    """A column of a transfer, by seed."""
     return by_seed(table, column, part="transfer", mask=mask, weights=weights, data=data)
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
-    """Mask against weights first, then the transfers, the masks' neighbours and the pruning curve."""
+    """Mask against weights first, then the transfers, the masks' neighbours and the pruning curves."""
     ticket, random = (transferred(table, mask, column="adjacency") for mask in ("lottery", "random"))
-    text = "In the first layer the ticket keeps 1.66 times as many pairs of neighbours as a random mask"
-    details = {"literature": "0.0093 / 0.0056 = 1.66", "source": SOURCE}
-    found = [*_transfers(table), claim_mean("neighbours", text, ticket / random, least=1.33, most=2.0, **details)]
-    for mask, published in PAPER.items():
-        for sparsity, value in published.items():
-            values = by_seed(table, "test_accuracy", part="pruning", mask=mask, sparsity=sparsity)
-            if len(values):
-                name, text = f"{mask}, {sparsity:.0%}", f"Test accuracy at {sparsity:.0%} sparsity, {mask} mask"
-                found.append(claim_published(name, text, values, value, TOLERANCE, source=SOURCE, unit="%"))
+    text = "In the first layer the ticket keeps more pairs of neighbours than a random mask"
+    details = {"literature": "0.0093 ± 0.0011 and 0.0056 ± 0.0006", "source": SOURCE}
+    found = [*_transfers(table), claim_direction("neighbours", text, ticket - random, **details)]
+    for mask, values in (("lottery", ticket), ("random", random)):
+        text = f"Fraction of neighbouring pairs that a {mask} mask keeps in the first layer"
+        effect = NEIGHBOURS["lottery"] - NEIGHBOURS["random"]
+        found.append(claim_run(f"neighbours, {mask}", text, values, NEIGHBOURS[mask], effect=effect, source=SOURCE))
+    for published, source, measured in ((POINTS, SOURCE, _at), (FIVE, MEANS, _mean_of_five)):
+        for sparsity in sorted(published["lottery"]):
+            effect = DENSE_EFFECT
+            if sparsity:
+                effect = float(np.mean(published["lottery"][sparsity]) - np.mean(published["random"][sparsity]))
+            if sparsity in CLOSE:
+                found += _ahead(table, sparsity, measured, effect, source)
+                continue
+            for mask in published:
+                # at sparsity 0 all masks are the same, and were trained once
+                values = measured(select(table, part="pruning", mask=mask if sparsity else "lottery"), sparsity)
+                if len(values):
+                    found.append(_pruned(mask, sparsity, values, published[mask][sparsity], effect, source))
     return found
+
+
+def _pruned(
+    mask: str, sparsity: float, values: pd.Series, trials: tuple[float, float], effect: float, source: str
+) -> Claim:
+    """An accuracy while pruning. The two trials share a dataset, so their mean counts as one run."""
+    kind, value = ("" if source == SOURCE else ", mean of five"), float(np.mean(trials))
+    text = f"Test accuracy at {sparsity:.0%} sparsity, {mask} mask{kind}"
+    details = {"literature": f"{trials[0]:g} and {trials[1]:g} %", "source": source, "unit": "%"}
+    error = sampling_error(value, THEIR_TEST, OUR_TEST)
+    return claim_run(f"{mask}, {sparsity:.0%}{kind}", text, values, value, effect=effect, test_error=error, **details)
+
+
+def _ahead(
+    table: pd.DataFrame, sparsity: float, measured: Callable[[pd.DataFrame, float], pd.Series], gain: float, source: str
+) -> list[Claim]:
+    """That the ticket beats a random mask of the same sparsity, if that was measured."""
+    ticket, random = (measured(select(table, part="pruning", mask=mask), sparsity) for mask in ("lottery", "random"))
+    if not len(ticket):
+        return []
+    kind = "" if source == SOURCE else ", mean of five"
+    text = f"At {sparsity:.0%} sparsity the ticket beats a random mask{kind}"
+    details = {"literature": f"{gain:+.1f}", "source": source, "unit": "points"}
+    return [claim_direction(f"ahead, {sparsity:.0%}{kind}", text, ticket - random, **details)]
+
+
+def _at(curve: pd.DataFrame, sparsity: float) -> pd.Series:
+    """The accuracy by seed at a sparsity."""
+    return by_seed(curve, "test_accuracy", sparsity=sparsity)
+
+
+def _mean_of_five(curve: pd.DataFrame, sparsity: float) -> pd.Series:
+    """The mean accuracy by seed at a sparsity and two on each side; empty if these were not measured."""
+    known = sorted(curve["sparsity"].unique())
+    place = known.index(sparsity) if sparsity in known else 0
+    five = known[place - 2 : place + 3] if 2 <= place < len(known) - 2 else []
+    return select(curve, sparsity=five).groupby("seed")["test_accuracy"].mean()
 
 
 def _transfers(table: pd.DataFrame) -> list[Claim]:
@@ -334,28 +396,57 @@ def _transfers(table: pd.DataFrame) -> list[Claim]:
     dense, random = transferred(table, "dense"), transferred(table, "random")
     ticket, renewed = transferred(table, "lottery"), transferred(table, "lottery", weights="new")
     flipped, shuffled = (transferred(table, "lottery", data=data) for data in ("flipped", "shuffled"))
+    effect = 70.0 - 58.0  # points from a random mask to the ticket
 
-    def difference(name: str, text: str, values: NDArray[Any], literature: str, **bounds: float) -> Claim:
-        return claim_mean(name, text, values, **bounds, literature=literature, source=BLOG, unit="points")
+    def direction(name: str, text: str, values: pd.Series, literature: str) -> Claim:
+        return claim_direction(name, text, values, literature=literature, source=BLOG, unit="points")
 
-    def published(name: str, text: str, values: NDArray[Any], value: float) -> Claim:
-        return claim_published(name, text, values, value, TOLERANCE, source=BLOG, unit="%")
+    def run(name: str, what: str, values: pd.Series, value: float) -> Claim:
+        text, error = f"Test accuracy on a fresh dataset: {what}", sampling_error(value, THEIR_TEST, OUR_TEST)
+        return claim_run(name, text, values, value, effect=effect, test_error=error, source=BLOG, unit="%")
 
     new = "The ticket's mask with new weights beats"
     above_random = f"{new} a random mask with the ticket's weights"
-    above_dense = "On a fresh dataset the ticket beats the dense network"
-    as_good = "On flipped signals the ticket is as good as on others, within 2 points"
+    better = "On a fresh dataset the ticket beats the dense network"
+    as_good = "On flipped signals the ticket loses nothing"
     worse = "On shuffled signals the ticket is worse than the dense network"
-    control = "On a fresh dataset a random mask of that sparsity reaches 58 %"
+    same: dict[str, Any] = {"literature": "about 0", "effect": effect, "source": BLOG, "unit": "points"}
     return [
-        difference("mask above weights", above_random, renewed - random, "67 - 58 = +9", least=0.0),
-        published("transfer", "On a fresh dataset the ticket reaches 70 %", ticket, 70),
-        difference("ticket above dense", above_dense, ticket - dense, "70 - 64 = +6", least=0.0),
-        difference("new weights above dense", f"{new} the dense network", renewed - dense, "67 - 64 = +3", least=0.0),
-        difference("flipped as good", as_good, flipped - ticket, "about 0", least=-2.0, most=2.0),
-        difference("shuffled below dense", worse, shuffled - dense, "below 0", most=0.0),
-        published("random mask", control, random, 58),
+        direction("mask above weights", above_random, renewed - random, "67 - 58 = +9"),
+        direction("ticket above dense", better, ticket - dense, "70 - 64 = +6"),
+        direction("new weights above dense", f"{new} the dense network", renewed - dense, "67 - 64 = +3"),
+        direction("shuffled below dense", worse, dense - shuffled, "below dense"),
+        claim_run("flipped as good", as_good, ticket - flipped, 0.0, **same),
+        run("transfer", "the ticket", ticket, 70),
+        run("new weights", "the ticket's mask with new weights", renewed, 67),
+        run("dense", "the dense network", dense, 64),
+        run("random mask", "a random mask", random, 58),
     ]
+
+
+def findings(table: pd.DataFrame) -> list[Finding]:
+    """What the parts of a ticket are worth on a fresh dataset, from a random mask to the ticket."""
+    random, units = transferred(table, "random"), transferred(table, "rewired")
+    renewed, ticket = transferred(table, "lottery", weights="new"), transferred(table, "lottery")
+    shuffled = transferred(table, "lottery", data="shuffled")
+    gains = (
+        ("numbers of connections", "Each unit's number of connections: rewired mask less random mask", units - random),
+        (
+            "which connections",
+            "What they connect: the ticket's mask with new weights less rewired",
+            renewed - units,
+        ),
+        ("initial weights", "Initial weights: ticket less the same mask with new weights", ticket - renewed),
+        ("shuffled, connections", "Ticket on shuffled signals less rewired mask", shuffled - units),
+    )
+    found = [find_mean(name, text, values, "points") for name, text, values in gains]
+    text = "Part of the mask's gain over a random mask that is due to each unit's number of connections"
+
+    def part(values: NDArray[Any]) -> float:
+        return float(100 * values[:, 0].sum() / values[:, 1].sum())
+
+    both = pd.DataFrame({"numbers": units - random, "mask": renewed - random})
+    return [*found, find_statistic("part of the numbers", text, part, both, "%")]
 
 
 STUDY = Study(
@@ -369,13 +460,14 @@ STUDY = Study(
         sparsities=(0.0, 0.5, 0.8, 0.92),
         samples=600,
         steps=60,
+        pruned_at=40,
         transfer_steps=60,
         transfer_batch=100,
-        precision="float32",
         test_samples=1000,
     ),
     units=units,
     figure=figure,
     claims=claims,
-    minutes=50,
+    findings=findings,
+    minutes=150,
 )

@@ -4,7 +4,7 @@ Question: the mean loss of a training is a function of its learning rate. Its gr
 training and followed. Does it lead to the same rate from above and from below, is that rate the best, and is it the
 same for other initial weights and other data?
 
-Source: Greydanus & Kobak 2024 (arXiv 2011.14439), section on metalearning, and its notebook; one seed. From 1.5 the
+Source: Greydanus & Kobak 2024 (arXiv 2011.14439), section on metalearning, and notebook 7; one seed. From 1.5 the
 rate goes to 0.624, from 0.15 to 0.620; the mean loss reaches 1.716, the loss of the last step 1.505 (1.506 from 0.15).
 The notebook prints the rate after every third outer step.
 
@@ -13,6 +13,11 @@ the paper's 4,000, cross-entropy. The objective is the mean of the 200 losses. I
 learning rate is exact (forward mode: the weights carry their derivative along). The rate takes 50 steps of gradient
 descent with rate 0.3. Part "paper": seeds differ in their initial weights; seed 0 is the notebook's own run. Part
 "fresh": each seed also has its own training samples. Part "scan": the objective at fixed rates, for comparison.
+
+Deviations:
+- None in seed 0 of "paper", which is the notebook's own run: its log is compared step by step. The published numbers
+  are also compared with all seeds of "paper", of which that run is one.
+- That both sides agree for nearly all seeds was claimed by nobody: it is a finding.
 
 Expected: the notebook's numbers to nearly the last digit; the same rate from both sides for all seeds. Found: at 1.5
 the objective is rough, and for some seeds a step of the gradient leads to rates where training diverges, or to another
@@ -23,18 +28,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from mnist1d_hf.studies.claims import Claim, claim_fraction, claim_mean, claim_published
+from mnist1d_hf.studies.claims import Claim, Finding, by_number, claim_run, find_fraction, find_mean
 from mnist1d_hf.studies.figures import crosses, curve, new_figure
 from mnist1d_hf.studies.frames import Row, by_seed, grid, select
 from mnist1d_hf.studies.settings import Settings, choice
@@ -45,7 +48,7 @@ from mnist1d_hf.training.ensemble import seeded
 from mnist1d_hf.training.unrolled import forward_backward, hessian_vector_product
 
 DATA = ("paper", "fresh")
-SOURCE = "Greydanus & Kobak 2024 (arXiv 2011.14439), metalearning a learning rate, notebook, seed 0"
+SOURCE = "notebook 7, seed 0"
 PRINTED = {  # start -> the rate after outer steps 3, 6, ... 48, counted from 0, as the notebook prints it
     1.5: (
         *(1.259, 1.044, 0.9111, 0.8209, 0.7606, 0.7205, 0.6931, 0.6735),
@@ -58,9 +61,10 @@ PRINTED = {  # start -> the rate after outer steps 3, 6, ... 48, counted from 0,
 }
 HIGH, LOW = PRINTED
 OBJECTIVE, LAST_LOSS = 1.716, 1.505
+CHANCE = 2.303  # the loss of a network that knows nothing: the logarithm of the number of classes
+RISE = PRINTED[LOW][-1] - LOW  # how far the rate moves
 RATE = (PRINTED[HIGH][-1] + PRINTED[LOW][-1]) / 2
-NEARLY_ALL = 95  # percent of the seeds; and "the same" is within:
-SAME = 0.02
+SAME = 0.02  # within which both sides count as the same rate
 MOST = 2.0  # the greatest rate that the figure shows
 
 
@@ -231,60 +235,52 @@ def _draw_history(axis: Any, table: pd.DataFrame) -> None:
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
-    """Agreement of both sides first, then the notebook's run, the other seeds, other data, the scan."""
+    """The values that are reached from below, with other initial weights on the notebook's dataset."""
+    some = select(table, part="learning", data="paper", start=LOW)
+    if not len(some):
+        return []
+    return [
+        claim_run(name, text, by_seed(some, column), value, effect=effect, source=SOURCE)
+        for name, text, column, value, effect in (
+            ("learned rate", f"The learning rate that is reached from {LOW:g}", "rate", PRINTED[LOW][-1], RISE),
+            ("objective", "The mean loss at that rate", "objective", OBJECTIVE, CHANCE - OBJECTIVE),
+            ("last loss", "The loss of the last step at that rate", "last_loss", LAST_LOSS, CHANCE - LAST_LOSS),
+        )
+    ]
+
+
+def findings(table: pd.DataFrame) -> list[Finding]:
+    """Whether both sides agree, the notebook's own run, whether the rate is the best, and what other data give."""
     learning = select(table, part="learning")
-    kinds, found = learning["data"].unique(), []
-    for data in kinds:
+    found = []
+    for data in learning["data"].unique():
         above, below = (by_seed(learning, "rate", data=data, start=start) for start in (HIGH, LOW))
         if len(above) and len(below):
-            found.append(_both_sides(data, above, below))
+            text = f"{_ON[data]} the rate from {HIGH:g} and that from {LOW:g} differ by at most {SAME:g}"
+            agree = (above - below).abs() <= SAME  # False for what is not finite
+            found.append(find_fraction(f"both sides agree, {data}", text, agree))
     for start in PRINTED:
-        for rates in select(learning, data="paper", start=start, seed=0)["rates"]:
-            found += _seed_zero(start, rates)
-    for data in kinds:
-        found += _published(select(learning, data=data, start=LOW), data)
+        found += _seed_zero(start, select(learning, data="paper", start=start, seed=0))
     scanned, learned = select(table, part="scan", data="paper"), select(learning, data="paper", start=LOW)
     if len(scanned) and len(learned):
-        text = "No other rate gives a mean loss that is lower by more than 0.002"
-        above = by_seed(learned, "objective") - grid(scanned, "objective", "start")[1].min(axis=1)
-        found.append(claim_mean("no better rate", text, above, most=0.002, literature="the optimum", source=SOURCE))
+        text = "The mean loss at the learned rate, less the least one of the rates that were tried"
+        above = by_seed(learned, "objective") - scanned.groupby("seed")["objective"].min()
+        found.append(find_mean("excess", text, above))
+    fresh = select(learning, data="fresh", start=LOW)
+    if len(fresh):
+        text = f"{_ON['fresh']} the learning rate that is reached from {LOW:g}"
+        found.append(find_mean("learned rate, fresh", text, by_seed(fresh, "rate")))
     return found
 
 
-def _both_sides(data: str, above: NDArray[Any], below: NDArray[Any]) -> Claim:
-    """That a seed reaches the same rate from above and from below, both (seeds,)."""
-    text = (
-        f"{_ON[data]} the learning rate comes from {HIGH:g} and from {LOW:g} to the same value (within {SAME:g}) "
-        f"for nearly all seeds"
-    )
-    agree = np.abs(above - below) <= SAME  # False for what is not finite
-    literature = f"seed 0: {PRINTED[HIGH][-1]:.3f} - {PRINTED[LOW][-1]:.3f} = 0.004"
-    details = {"literature": literature, "source": SOURCE}
-    return claim_fraction(f"both sides agree, {data}", text, agree, least=NEARLY_ALL, **details)
-
-
-def _seed_zero(start: float, rates: Sequence[float]) -> list[Claim]:
+def _seed_zero(start: float, row: pd.DataFrame) -> list[Finding]:
     """The notebook's own run, of which it printed the log. It is one run, so there is no interval."""
-    text = f"From {start:g} the rate of seed 0 differs from the notebook's log by at most 0.001 in every third step"
-    details = {"literature": f"{len(PRINTED[start])} rates, the last {PRINTED[start][-1]:.4f}", "source": SOURCE}
+    text = f"Greatest difference of the rate from the notebook's log, seed 0 from {start:g}"
+    rates = row["rates"].iloc[0] if len(row) else []
     differences = [abs(rate - other) for rate, other in zip(rates[3::3], PRINTED[start], strict=False)]
     if not differences:  # too few outer steps
         return []
-    return [claim_mean(f"seed 0 from {start:g}", text, [max(differences)], most=0.001, **details)]
-
-
-def _published(table: pd.DataFrame, data: str) -> list[Claim]:
-    """The values that are reached from below."""
-    if not len(table):
-        return []
-    return [
-        claim_published(f"{name}, {data}", f"{_ON[data]} {text}", by_seed(table, column), *value, source=SOURCE)
-        for column, name, text, *value in (
-            ("rate", "learned rate", f"the rate that is reached from {LOW:g}", RATE, 0.06),
-            ("objective", "objective", "the mean loss at that rate", OBJECTIVE, 0.03),
-            ("last_loss", "last loss", "the loss of the last step at that rate", LAST_LOSS, 0.1),
-        )
-    ]
+    return [find_mean(f"seed 0 from {start:g}", text, by_number([max(differences)]))]
 
 
 _ON = {"paper": "With other initial weights,", "fresh": "With other initial weights and training samples,"}
@@ -298,5 +294,6 @@ STUDY = Study(
     units=units,
     figure=figure,
     claims=claims,
+    findings=findings,
     minutes=15,
 )

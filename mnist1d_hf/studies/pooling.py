@@ -4,17 +4,26 @@ Question: two convolutions are trained with and without pooling on 1,000 to 50,0
 strides, and than neither, when samples are few? Does the difference vanish when they are many?
 
 Source: Greydanus & Kobak 2024 (arXiv 2011.14439), section on pooling, and its notebook: one run of each network on one
-dataset. The published accuracies in percent:
+dataset of each size. It says that pooling is better than striding or no pooling on small datasets, and that the
+difference decreases with the number of samples. Accuracies in percent, printed at step 6,000:
 
     samples   none   stride   max    average   L2
     1,000     59.2   57.4     78.2   78.0      77.2
+    2,000     82.0   81.7     89.2   90.0      89.9
     5,000     91.9   89.9     94.5   94.0      95.3
+    10,000    94.3   91.3     97.0   96.0      96.6
+    20,000    94.4   92.2     96.8   96.2      97.8
     50,000    96.3   95.4     98.1   97.3      97.1
 
 Protocol: two convolutions (20 channels, kernel 3, padding 1) with ReLU, each followed by the pooling (windows of two;
 "stride" takes steps of two in the convolutions instead), then a linear layer; Adam at 1e-2, batches of 100 in the
-stored order, cross-entropy, 6,000 steps. Here there are more seeds, and each has a training set of its own (the stream
-of that seed). Accuracy is measured at the last step, on 10,000 fresh samples that are the same for all seeds.
+stored order, cross-entropy, 6,000 steps. Accuracy is measured at the last step.
+
+Deviations:
+- Each seed has a training set of its own, from the stream; the notebook has one training set of each size.
+- Measured on 10,000 fresh samples, the same for all seeds; the notebook measures on 1,000 samples. The intervals
+  contain the sampling error of both.
+- 20,000 samples are not trained.
 
 Expected: as in the paper, the pooled networks are about 20 points above the others at 1,000 samples, and at most 3 at
 50,000.
@@ -24,7 +33,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,7 +42,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from mnist1d_hf.studies.claims import Claim, claim_mean, claim_published
+from mnist1d_hf.studies.claims import Claim, Finding, claim_direction, claim_run, find_mean, sampling_error
 from mnist1d_hf.studies.figures import crosses, curve, new_figure
 from mnist1d_hf.studies.frames import Row, by_seed, grid, select, to_rows
 from mnist1d_hf.studies.settings import Settings, choice
@@ -45,11 +54,15 @@ POOLINGS = ("none", "stride", "max", "average", "l2")
 LABELS = {"none": "no pooling", "stride": "stride 2", "max": "max", "average": "average", "l2": "L2"}
 PAPER = {  # samples -> accuracy in percent with each pooling
     1000: {"none": 59.2, "stride": 57.4, "max": 78.2, "average": 78.0, "l2": 77.2},
+    2000: {"none": 82.0, "stride": 81.7, "max": 89.2, "average": 90.0, "l2": 89.9},
     5000: {"none": 91.9, "stride": 89.9, "max": 94.5, "average": 94.0, "l2": 95.3},
+    10000: {"none": 94.3, "stride": 91.3, "max": 97.0, "average": 96.0, "l2": 96.6},
     50000: {"none": 96.3, "stride": 95.4, "max": 98.1, "average": 97.3, "l2": 97.1},
 }
-SOURCE = "Greydanus & Kobak 2024 (arXiv 2011.14439), pooling, one run"
-TOLERANCE = 3.0  # percentage points around a published accuracy, which is of one run on one training set
+SOURCE = "notebook 9, step 6,000"
+TEXT = "notebook 9, introduction"
+THEIR_TEST, OUR_TEST = 1000, 10000  # test samples
+FEW = 2000  # training samples up to which a published accuracy is compared; set after a look at how much runs scatter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,26 +135,59 @@ def figure(table: pd.DataFrame) -> Figure:
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
-    """Pooled against unpooled networks where samples are few and many, then every published accuracy."""
-    few = "With 1,000 samples pooling gains over both networks without it"
-    many = "With 50,000 samples pooling gains less than 3 points"
-    found, details = [], {"source": SOURCE, "unit": "points"}
-    for samples, name, text, bounds in (
-        (1000, "pooling helps with few", few, {"least": 5.0}),
-        (50000, "not with many", many, {"most": 3.0}),
-    ):
-        some = select(table, samples=samples)
-        if set(POOLINGS) <= set(some["pooling"]):
-            measured = gain({kind: by_seed(some, "test_accuracy", pooling=kind) for kind in POOLINGS})
-            literature = f"{gain(PAPER[samples]):+.1f} points"
-            found.append(claim_mean(name, text, measured, **bounds, literature=literature, **details))
+    """Pooled against unpooled networks, then the published accuracies with few samples.
+
+    The effect of an accuracy is the published gain of pooling at that number of samples. With 5,000 samples and more a
+    single run scatters by more than that gain, so a published accuracy decides nothing there, whatever the number of
+    seeds; the gains still do.
+    """
+    found = _directions(table)
+    for samples, pooling, value, values in _published(table):
+        if samples <= FEW:
+            details: dict[str, Any] = {"effect": float(gain(PAPER[samples])), "source": SOURCE, "unit": "%"}
+            error = sampling_error(value, THEIR_TEST, OUR_TEST)
+            text = _text(pooling, samples)
+            found.append(claim_run(f"{LABELS[pooling]}, {samples:,}", text, values, value, test_error=error, **details))
+    return found
+
+
+def findings(table: pd.DataFrame) -> list[Finding]:
+    """The accuracies with many samples."""
+    return [
+        find_mean(f"{LABELS[kind]}, {samples:,}", f"{_text(kind, samples)} ({SOURCE}: {value:g})", values, "%")
+        for samples, kind, value, values in _published(table)
+        if samples > FEW
+    ]
+
+
+def _published(table: pd.DataFrame) -> Iterator[tuple[int, str, float, pd.Series]]:
+    """Samples, pooling, published accuracy, and ours by seed, as far as they were measured."""
     for samples, accuracies in PAPER.items():
         for pooling, value in accuracies.items():
             values = by_seed(table, "test_accuracy", samples=samples, pooling=pooling)
             if len(values):
-                name, label = f"{LABELS[pooling]}, {samples:,}", LABELS[pooling]
-                text = f"Test accuracy with {label} and {samples:,} training samples"
-                found.append(claim_published(name, text, values, value, TOLERANCE, source=SOURCE, unit="%"))
+                yield samples, pooling, value, values
+
+
+def _text(pooling: str, samples: int) -> str:
+    return f"Test accuracy with {LABELS[pooling]} and {samples:,} training samples"
+
+
+def _directions(table: pd.DataFrame) -> list[Claim]:
+    """The gain of pooling at each published number of samples, and that it falls."""
+    gains, found = {}, []
+    for samples, accuracies in PAPER.items():
+        some = select(table, samples=samples)
+        if set(POOLINGS) <= set(some["pooling"]):
+            gains[samples] = gain({kind: by_seed(some, "test_accuracy", pooling=kind) for kind in POOLINGS})
+            text = f"With {samples:,} samples pooling beats both strides and no pooling"
+            details = {"literature": f"{gain(accuracies):+.1f}", "source": SOURCE, "unit": "points"}
+            found.append(claim_direction(f"pooling helps, {samples:,}", text, gains[samples], **details))
+    few, many = min(PAPER), max(PAPER)
+    if few in gains and many in gains:
+        text = f"Pooling gains more with {few:,} samples than with {many:,}"
+        details = {"literature": f"{gain(PAPER[few]) - gain(PAPER[many]):+.1f}", "source": TEXT, "unit": "points"}
+        found.append(claim_direction("less with many", text, gains[few] - gains[many], **details))
     return found
 
 
@@ -161,5 +207,6 @@ STUDY = Study(
     units=units,
     figure=figure,
     claims=claims,
+    findings=findings,
     minutes=40,
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist1d_hf.data.describe import markdown_table
-from mnist1d_hf.studies.claims import NOT_REPRODUCED, UNDECIDED, Claim
+from mnist1d_hf.studies.claims import Claim, Finding, RangeClaim
 from mnist1d_hf.studies.run import COST, FIGURE, MANIFEST, TABLE, VERDICT, Output
 from mnist1d_hf.studies.settings import Settings
 from mnist1d_hf.studies.study import Study, Unit, all_studies
@@ -60,16 +60,23 @@ def full_cost(study: Study[Any]) -> str:
 
 def kept_claims(verdict: dict[str, Any]) -> list[Claim]:
     """The claims in a verdict.json."""
-    found = []
-    for item in verdict["claims"]:
-        missing: dict[str, Any] = {key: math.nan for key in ("mean", "low", "high") if item[key] is None}
-        found.append(Claim(**{key: value for key, value in item.items() if key != "outcome"} | missing))
-    return found
+    return [(RangeClaim if "least" in item else Claim)(**_values(item)) for item in verdict["claims"]]
+
+
+def kept_findings(verdict: dict[str, Any]) -> list[Finding]:
+    """The findings in a verdict.json."""
+    return [Finding(**_values(item)) for item in verdict["findings"]]
+
+
+def _values(item: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a claim or finding; a number that was not finite is kept as None."""
+    missing = {"mean": math.nan, "low": math.nan, "high": math.nan, "effect": math.inf}
+    filled = {key: missing.get(key) if value is None else value for key, value in item.items()}
+    return {key: value for key, value in filled.items() if key != "outcome"}
 
 
 def markdown() -> str:
-    """The section of README.md: of each study its question, its claims in one line, those that are not reproduced or
-    undecided, and its figure.
+    """The section of README.md: of each study its question, claims, findings, deviations and figure.
 
     >>> markdown().splitlines()[0]
     '| study | question | full run |'
@@ -88,27 +95,38 @@ def markdown() -> str:
             continue
         verdict = kept.verdict()
         parts.append(f"**{study.name}.** {verdict['headline']}")
-        if further := _further(kept_claims(verdict)[1:]):
-            parts.append("\n".join(further))
+        parts.append(_claims_table(kept_claims(verdict)))
+        if findings := kept_findings(verdict):
+            parts.append(_findings_table(findings))
+        if study.deviations:
+            parts.append(
+                "Deviations from the protocol of the source:\n\n" + "\n".join(f"- {one}" for one in study.deviations)
+            )
         parts.append(f"![{study.question}](results/{study.name}/{FIGURE})")
     return "\n\n".join(parts)
 
 
-def _further(claims: list[Claim]) -> list[str]:
-    """A line for each claim that is not reproduced, and one for those that are undecided."""
-    lines = [
-        f"- Not reproduced, *{claim.name}*: {claim.text}. Literature: {claim.literature}; "
-        f"measured: {f'{claim.measured} {claim.unit}'.strip()}."
+def _claims_table(claims: list[Claim]) -> str:
+    columns = ("claim", "published", "place", "measured (95 % interval)", "seeds", "outcome")
+    rows: list[tuple[str, ...]] = [
+        (
+            claim.text,
+            f"{claim.literature} ({claim.kind})",
+            claim.source,
+            f"{claim.measured} {claim.unit}".rstrip(),
+            str(claim.n),
+            claim.outcome,
+        )
         for claim in claims
-        if claim.outcome == NOT_REPRODUCED
     ]
-    undecided = [claim.name + _one_run(claim) for claim in claims if claim.outcome == UNDECIDED]
-    return [*lines, f"- Undecided: {'; '.join(undecided)}."] if undecided else lines
+    return markdown_table(columns, rows)
 
 
-def _one_run(claim: Claim) -> str:
-    """What a claim about one run measured, in words; there is no interval that could decide it."""
-    return f" (one run: {claim.measured} {claim.unit}".rstrip() + f", claimed {claim.range})" if claim.n == 1 else ""
+def _findings_table(findings: list[Finding]) -> str:
+    rows: list[tuple[str, ...]] = [
+        (finding.text, f"{finding.measured} {finding.unit}".rstrip(), str(finding.n)) for finding in findings
+    ]
+    return markdown_table(("finding", "measured (95 % interval)", "seeds"), rows)
 
 
 def _duration(seconds: float) -> str:

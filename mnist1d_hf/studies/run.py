@@ -4,7 +4,7 @@ study.json      the study, its settings, versions, device
 units/KEY.json  the rows of a finished unit
 table.parquet   all rows
 figure.png
-verdict.json    the claims, and the checksum of the table that they were computed from
+verdict.json    claims and findings, and the checksum of the table that they were computed from
 cost.json       seconds of one core that each unit took, and on which machine
 """
 
@@ -30,7 +30,7 @@ from mnist1d_hf.errors import InvalidValueError, OutputError
 from mnist1d_hf.files import write_errors
 from mnist1d_hf.processes import Report
 from mnist1d_hf.runs import RunFolder
-from mnist1d_hf.studies.claims import Claim, headline
+from mnist1d_hf.studies.claims import chance, headline
 from mnist1d_hf.studies.frames import from_parquet, to_parquet
 from mnist1d_hf.studies.settings import Settings
 from mnist1d_hf.studies.study import Context, Study, Unit
@@ -62,13 +62,13 @@ class Output:
         return found["rows"], found["seconds"]
 
     def finish(self, study: Study[Any], data: bytes, cost: dict[str, Any]) -> pd.DataFrame:
-        """Keep and return a table (a Parquet file) with figure and claims that follow from it, and what it cost."""
+        """Keep and return a table (a Parquet file), with its cost, and figure, claims and findings that follow."""
         table = from_parquet(data)
         plots.save(study.figure(table), self.folder / FIGURE)
         with write_errors(self.folder):
             self.store.write(TABLE, data)
             self.store.write(COST, _to_text(cost))
-            self.store.write(VERDICT, _to_text(verdict(study.claims(table), data)))
+            self.store.write(VERDICT, _to_text(verdict(study, table, data)))
         return table
 
     def table(self) -> pd.DataFrame:
@@ -168,12 +168,15 @@ def _do_unit(unit: Unit, settings: Settings, device: str, report: Report) -> byt
     return json.dumps({"seconds": seconds, "rows": list(rows)}, default=lambda value: value.tolist()).encode()
 
 
-def verdict(claims: Sequence[Claim], table: bytes) -> dict[str, Any]:
-    """The content of verdict.json."""
+def verdict(study: Study[Any], table: pd.DataFrame, data: bytes) -> dict[str, Any]:
+    """The content of verdict.json, from a table and the Parquet file that it came from."""
+    claims = study.claims(table)
     return {
         "headline": headline(claims),
         "claims": [claim.to_dict() for claim in claims],
-        "table_sha256": hashlib.sha256(table).hexdigest(),
+        "not_reproduced_by_chance": round(chance(claims), 2),
+        "findings": [finding.to_dict() for finding in study.findings(table)],
+        "table_sha256": hashlib.sha256(data).hexdigest(),
     }
 
 

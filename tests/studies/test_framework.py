@@ -10,7 +10,7 @@ from pandas.testing import assert_frame_equal
 
 from mnist1d_hf import studies
 from mnist1d_hf.studies import recorded
-from mnist1d_hf.studies.claims import claim_mean
+from mnist1d_hf.studies.claims import claim_run, find_mean
 from mnist1d_hf.studies.figures import curve, new_figure
 from mnist1d_hf.studies.frames import by_seed, grid
 from mnist1d_hf.studies.run import Job, Output, checked_units
@@ -50,7 +50,12 @@ def toy_figure(table):
 
 
 def toy_claims(table):
-    return [claim_mean("two", "The value at slope 2 is 2", by_seed(table, "value", slope=2), least=1.5, most=2.5)]
+    values = by_seed(table, "value", slope=2)
+    return [claim_run("two", "The value at slope 2 is 2", values, 2.0, effect=2.0)]
+
+
+def toy_findings(table):
+    return [find_mean("three", "The value at slope 3", by_seed(table, "value", slope=3))]
 
 
 TOY = Study(
@@ -62,6 +67,7 @@ TOY = Study(
     units=toy_units,
     figure=toy_figure,
     claims=toy_claims,
+    findings=toy_findings,
     minutes=30,
 )
 
@@ -89,6 +95,7 @@ def test_a_study_leaves_table_figure_and_verdict(tmp_path):
     assert_frame_equal(kept.table(), table)
     assert kept.verdict()["claims"][0]["outcome"] == "reproduced"
     assert kept.verdict()["headline"].startswith("The value at slope 2 is 2: reproduced")
+    assert kept.verdict()["findings"][0]["mean"] == pytest.approx(3, abs=0.3)
     assert kept.manifest()["settings"] == {"seeds": 3, "slopes": [1, 2, 3], "scale": 1.0, "kind": "plain"}
     assert set(kept.cost()["seconds"]) == {"slope-1", "slope-2", "slope-3"}
     assert (tmp_path / "a" / "figure.png").read_bytes().startswith(b"\x89PNG")

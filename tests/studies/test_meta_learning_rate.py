@@ -12,6 +12,7 @@ from mnist1d_hf.studies.meta_learning_rate import (
     LearningRateSettings,
     claims,
     figure,
+    findings,
     hypergradient,
     initial_weights,
     learn,
@@ -87,18 +88,19 @@ def table(shift=0.0, seeds=100, noise=0.002):
 
 
 def test_the_notebooks_values_are_reproduced():
-    found = {claim.name: claim for claim in claims(table())}
+    assert {claim.outcome for claim in claims(table())} == {"reproduced"}
+    found = {finding.name: finding for finding in findings(table())}
     for start in PRINTED:
-        own = found.pop(f"seed 0 from {start:g}")
-        assert (own.n, own.outcome) == (1, "undecided")  # one run decides nothing
+        own = found[f"seed 0 from {start:g}"]
+        assert own.n == 1
         assert own.mean == pytest.approx(0, abs=1e-12)
-    assert {claim.outcome for claim in found.values()} == {"reproduced"}
+    assert found["both sides agree, fresh"].mean == 100
 
 
 def test_other_values_are_not():
-    found = {claim.name: claim for claim in claims(table(shift=0.2))}
-    assert found["both sides agree, paper"].outcome == "reproduced"
-    assert found["learned rate, paper"].outcome == "not reproduced"
+    some = table(shift=0.2)
+    assert {claim.name: claim.outcome for claim in claims(some)}["learned rate"] == "not reproduced"
+    found = {finding.name: finding for finding in findings(some)}
     assert found[f"seed 0 from {HIGH:g}"].mean == pytest.approx(0.2)
 
 
@@ -107,18 +109,16 @@ def test_runs_that_diverge_count_against_agreement_and_nothing_else():
     some = table()
     ends = {1: np.inf, 2: np.nan, **dict.fromkeys(range(3, 15), 0.7)}
     for seed, end in ends.items():
-        rows = (
-            (some["part"] == "learning") & (some["start"] == HIGH) & (some["data"] == "fresh") & (some["seed"] == seed)
-        )
+        rows = (some["part"] == "learning") & (some["start"] == HIGH) & (some["seed"] == seed)
         some.loc[rows, ["rate", "objective", "last_loss"]] = end
-    found = {claim.name: claim for claim in claims(some)}
-    agree = found.pop("both sides agree, fresh")
-    assert (agree.mean, agree.outcome) == (86, "not reproduced")
-    assert {claim.outcome for claim in found.values() if claim.n > 1} == {"reproduced"}
+    found = {finding.name: finding for finding in findings(some)}
+    assert found["both sides agree, fresh"].mean == 86
+    assert {claim.outcome for claim in claims(some)} == {"reproduced"}
     figure(some).savefig("figure.png")
 
 
 def test_what_was_not_measured_is_left_out():
     some = table()
     some = some[(some["start"] == HIGH) & (some["data"] == "paper")]
-    assert not [claim.name for claim in claims(some) if claim.name.startswith("both sides agree")]
+    assert not claims(some)
+    assert [finding.name for finding in findings(some)] == [f"seed 0 from {HIGH:g}"]

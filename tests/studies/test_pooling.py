@@ -48,11 +48,12 @@ def test_the_papers_values_are_reproduced():
 
 
 def test_other_values_are_not():
-    found = outcomes(shift=-25)
-    assert found["pooling helps with few"] == "not reproduced"
+    found = outcomes(shift=-40)
+    assert found["pooling helps, 1,000"] == "not reproduced"
     assert found["max, 1,000"] == "not reproduced"
     assert found["average, 1,000"] == "reproduced"
 
 
-def test_scattered_ones_are_undecided():
-    assert set(outcomes(noise=40, seeds=3).values()) == {"undecided"}
+def test_scattered_ones_reproduce_nothing():
+    """Each interval is wider than the published gain of pooling."""
+    assert "reproduced" not in outcomes(noise=40, seeds=3).values()

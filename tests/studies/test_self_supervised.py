@@ -7,13 +7,13 @@ import torch
 
 from mnist1d_hf.studies.frames import select
 from mnist1d_hf.studies.self_supervised import (
-    PIXEL_TOLERANCE,
     PROJECTORS,
     PUBLISHED,
     Contrastive,
     Encoder,
     SelfSupervisedSettings,
     claims,
+    findings,
     info_nce,
     measure_signals,
     view,
@@ -84,37 +84,52 @@ def test_a_members_training_does_not_depend_on_the_others():
 
 
 def test_signals_give_what_the_notebook_says():
-    """Their rows are the same for all seeds, so a claim about them counts one run."""
+    """Nothing is random there. A classifier that is nearly fitted may err on one or two of 1,000 samples more. The rows
+    are the same for all seeds, so a finding about them counts one run, and nothing is claimed."""
     table = pd.DataFrame(measure_signals(SelfSupervisedSettings(seeds=3), "paper", Context()))
-    for claim in claims(table):
-        assert claim.n == 1
-        assert claim.mean == pytest.approx((claim.least + claim.most) / 2, abs=PIXEL_TOLERANCE)
-    assert len(claims(table)) == 2
+    for finding, value in zip(findings(table), (32.8, 59.6), strict=True):
+        assert finding.n == 1
+        assert finding.mean == pytest.approx(value, abs=0.25)
+    assert not claims(table)
 
 
-def made_up(shift=0.0, seeds=10, noise=0.5):
-    """The published values; those of the projector with two layers, but for its output, are shifted."""
+def made_up(shift=0.0, seeds=10, noise=0.5, collapsed=0):
+    """The published values; those of the projector with two layers, but for its output, are shifted; with four layers
+    some seeds collapse, by 30 points."""
     random, rows = np.random.default_rng(0), []
     for data in ("paper", "fresh"):
         for (projector, measure, layer), value in PUBLISHED.items():
             moved = value + shift * (projector == "two" and layer < 5)
             for seed in range(seeds):
                 accuracy = moved + noise * random.standard_normal() * (layer > 0)
+                accuracy -= 30 * (projector == "four" and seed < collapsed)
                 rows.append((data, projector, measure, layer, seed, accuracy))
     return pd.DataFrame(rows, columns=["data", "projector", "measure", "layer", "seed", "test_accuracy"])
 
 
 def test_the_notebooks_values_are_reproduced():
-    assert {claim.outcome for claim in claims(made_up()) if claim.n > 1} == {"reproduced"}
+    assert {claim.outcome for claim in claims(made_up())} == {"reproduced"}
 
 
 def test_other_values_are_not():
     found = {claim.name: claim.outcome for claim in claims(made_up(shift=-20))}
     assert found["convolutions above output, paper"] == "not reproduced"
-    assert found["two, layer 2"] == "not reproduced"
+    assert found["a deeper one less, fresh"] == "not reproduced"
     assert found["neighbours, fresh"] == "reproduced"
+    assert found["none, layer 2"] == "reproduced"
+
+
+def test_collapses_are_counted_apart():
+    table = made_up(collapsed=3)
+    found = {finding.name: finding for finding in findings(table)}
+    assert found["collapsed, paper"].mean == pytest.approx(30)
+    assert found["four, median, paper"].mean == pytest.approx(79.5, abs=1)
+    assert found["without collapse, paper"].mean == pytest.approx(2.6, abs=1)
+    decided = {claim.name: claim for claim in claims(table)}
+    assert (decided["four, layer 3"].n, decided["four, layer 3"].outcome) == (7, "reproduced")
+    assert decided["a deeper one less, paper"].mean == pytest.approx(2.6 + 9, abs=1)  # of all seeds
 
 
 def test_what_was_not_measured_is_left_out():
     found = claims(select(made_up(), projector=["signals", "none"]))
-    assert {claim.name for claim in found if claim.n > 1} == {f"none, layer {layer}" for layer in (1, 2, 3)}
+    assert {claim.name for claim in found} == {f"none, layer {layer}" for layer in (1, 2, 3)}
