@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,8 @@ from mnist1d_hf.publishing.repositories import (
     evaluated_on,
     published_config,
 )
-from mnist1d_hf.training.statistics import wilson_interval
+from mnist1d_hf.training.recipes import NOTES
+from mnist1d_hf.training.statistics import standard_error, wilson_interval
 
 # Configuration -> split -> what was measured of its file: see `mnist1d_hf.publishing.staging.measure_split`.
 Splits = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -63,6 +65,7 @@ def _card(metadata: CardData, template: str, values: dict[str, Any]) -> str:
         "commas": lambda number: f"{number:,}",
         "percent": percent,
         "interval": interval,
+        "standard_error": lambda pair: f"{100 * standard_error(*pair):.2f}",
         "wilson": wilson,
         "spread": spread,
         "plain": _plain,
@@ -215,6 +218,7 @@ def model_card(
         "config": config,
         "found": results,
         "recipe": results["recipe"],
+        "note": textwrap.fill(NOTES.get(results["recipe"]["name"], ""), 120),
         "kind": kind,
         "shape": shape,
         "tested_on": evaluated_on(results["data"]["configuration"]),

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mnist1d_hf.data.checksums import measure
+from mnist1d_hf.data.configurations import find_configuration
 from mnist1d_hf.data.schema import VERSION
 from mnist1d_hf.files import write_errors, write_file
 from mnist1d_hf.models.catalog import RESULTS
 from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
+from mnist1d_hf.training.evaluation import FRESH_SAMPLES, evaluate, fresh_samples
 from mnist1d_hf.training.population import Arrays, network_config
 from mnist1d_hf.training.runs import Run
 from mnist1d_hf.training.statistics import summarize
@@ -41,6 +43,7 @@ def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> 
     for code in ("auto_map", "custom_pipelines"):  # it is in the package, not beside every baseline
         config.pop(code, None)
     content = results(run, arrays, model.num_parameters())
+    content["released"]["fresh"] = fresh_accuracy(model, run.recipe.data)
     rows = ",\n".join(f"  {json.dumps(row)}" for row in content["members"])  # one line for each seed
     text = json.dumps({**content, "members": []}, indent=1).replace('"members": []', f'"members": [\n{rows}\n ]')
     with write_errors(place):
@@ -56,6 +59,13 @@ def released(run: Run) -> int:
         return 0
     scores = [-1.0 if member.diverged else member.validation or 0.0 for member in run.members]
     return scores.index(max(scores))
+
+
+def fresh_accuracy(model: Mnist1dForSequenceClassification, configuration: str) -> float | None:
+    """The accuracy on `FRESH_SAMPLES` samples of the stream; None for shuffled data, of which there are none."""
+    if find_configuration(configuration).generator.shuffle_seq:
+        return None
+    return evaluate(model, *fresh_samples(configuration, FRESH_SAMPLES)).accuracy
 
 
 def results(run: Run, arrays: Arrays, parameters: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.training.statistics import wilson_interval
 
+FRESH_SAMPLES = 100_000  # on which a released checkpoint is evaluated
 FRESH_SEED = 2**62  # of the stream that fresh samples come from: far from the seeds that are used for training
 
 

@@ -50,6 +50,15 @@ def summarize(values: Sequence[float]) -> Summary:
     return Summary(n, mean, std, mean - half, mean + half)
 
 
+def standard_error(fraction: float, total: int) -> float:
+    """The standard error of a fraction of `total` independent samples (binomial).
+
+    >>> round(standard_error(0.994, 1000), 4)
+    0.0024
+    """
+    return math.sqrt(fraction * (1 - fraction) / total)
+
+
 def wilson_interval(right: int, total: int) -> tuple[float, float]:
     """The 95 % interval of a fraction (Wilson 1927).
 

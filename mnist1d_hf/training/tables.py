@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from mnist1d_hf.data.configurations import find_configuration
 from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.models.catalog import list_pretrained, results
-from mnist1d_hf.training.statistics import summarize
+from mnist1d_hf.training.statistics import standard_error, summarize
 
-SHORT_COLUMNS = ("baseline", "parameters", "data", "test accuracy, %", "literature")
+SHORT_COLUMNS = ("baseline", "parameters", "data", "released, fresh, %", "test accuracy, %", "literature")
 
 
 def baseline_rows() -> list[dict[str, str]]:
-    """One row for each bundled baseline; accuracies are mean ± standard deviation over the seeds, in percent.
+    """One row for each bundled baseline; accuracies are in percent, mean ± standard deviation where they are of all
+    seeds.
 
     >>> [row["parameters"] for row in baseline_rows() if row["baseline"] == "cnn"]
     ['5,210']
@@ -22,19 +24,23 @@ def baseline_rows() -> list[dict[str, str]]:
     for entry in list_pretrained():
         found = results(entry.name)
         published, accuracy = found["recipe"]["reference_accuracy"], found["test_accuracy"]
+        tested_on = find_configuration("default" if entry.data == "stream" else entry.data)
+        released, (_, test_rows) = found["released"]["fresh"], tested_on.generator.split_sizes()
         fresh = [member["fresh"] for member in found["members"] if member["fresh"] is not None]
         rows.append(
             {
                 "baseline": entry.name,
                 "parameters": f"{entry.parameters:,}",
                 "data": entry.data,
+                "released, fresh, %": "–" if released is None else f"{100 * released:.2f}",
                 "seeds": str(entry.seeds),
                 "test accuracy, %": _spread(accuracy),
                 "95 % interval": f"{100 * accuracy['low']:.2f} to {100 * accuracy['high']:.2f}",
+                "error of the split": f"{100 * standard_error(accuracy['mean'], test_rows):.2f}",
                 "best reading": "–" if found["best_reading"] is None else _spread(found["best_reading"]),
-                "fresh, %": _spread(summarize(fresh)._asdict()) if fresh else "–",
+                "all seeds, fresh, %": _spread(summarize(fresh)._asdict()) if fresh else "–",
                 "literature": "–" if published is None else f"{published:g}",
-                "released": f"{100 * entry.released_accuracy:.1f}",
+                "released, test": f"{100 * entry.released_accuracy:.1f}",
             }
         )
     return rows

@@ -123,6 +123,18 @@ def test_the_results_are_read_by_the_hubs_own_library():
     assert "1,000 test samples; 95 % interval 89.1–92.6 %" in entry.notes
 
 
+def test_the_card_says_what_its_numbers_leave_out():
+    """Fresh samples first, then the test split; the history of a recipe, and what a network knows."""
+    card = " ".join(made_model_card("resnet", fresh=10 * HUNDRED_EACH).split())
+    assert "apart: 91.00 % of 10,000 fresh samples" in card
+    assert "and 91.0 % of the 1,000 test samples" in card
+    assert "a standard error of 0.24 points more" in card
+    assert "changed once after a look at the test split" in card
+    assert "is undecided" in card
+    assert "form of the generator" in " ".join(made_model_card("mlp-augmented").split())
+    assert "our reading" in " ".join(made_model_card("cnn-review").split())
+
+
 def test_per_class_recall_and_precision():
     confusion = np.diag([8] * 10)
     confusion[3, 5] = 2  # twice a 3 was taken for a 5

@@ -13,12 +13,12 @@ from torch import nn
 from mnist1d_hf import list_pretrained, load_pretrained
 from mnist1d_hf.models.catalog import FOLDER, results
 from mnist1d_hf.training import evaluation
-from mnist1d_hf.training.baseline import write_baseline
+from mnist1d_hf.training.baseline import fresh_accuracy, write_baseline
 from mnist1d_hf.training.data import load_arrays
 from mnist1d_hf.training.recipe import Recipe
 from mnist1d_hf.training.recipes import RECIPES, find_recipe
 from mnist1d_hf.training.runs import train
-from mnist1d_hf.training.statistics import summarize, wilson_interval
+from mnist1d_hf.training.statistics import standard_error, summarize, wilson_interval
 
 NAMES = [entry.name for entry in list_pretrained()]
 
@@ -30,6 +30,23 @@ def test_the_weights_give_the_accuracy_that_is_stated(name):
     arrays = load_arrays(found["data"]["configuration"])
     measured = evaluation.evaluate(load_pretrained(name), arrays.x_test, arrays.label_test)
     assert measured.accuracy == pytest.approx(found["released"]["test"], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_weights_give_the_accuracy_on_fresh_samples(name):
+    """On 3,000 of the 100,000: within four standard errors, false alarm 6e-5."""
+    fresh, released = results(name)["released"]["fresh"], load_pretrained(name)
+    assert (fresh is None) == (results(name)["data"]["configuration"] == "shuffled")
+    if fresh is not None:
+        measured = evaluation.evaluate(released, *evaluation.fresh_samples("default", 3000)).accuracy
+        assert abs(measured - fresh) < 4 * standard_error(fresh, 3000)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("shuffled")])
+def test_the_weights_give_that_accuracy_exactly(name):
+    measured = fresh_accuracy(load_pretrained(name), results(name)["data"]["configuration"])
+    assert measured == pytest.approx(results(name)["released"]["fresh"], abs=2e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
