@@ -440,6 +440,9 @@ def findings(table: pd.DataFrame) -> list[Finding]:
         ("shuffled, connections", "Ticket on shuffled signals less rewired mask", shuffled - units),
     )
     found = [find_mean(name, text, values, "points") for name, text, values in gains]
+    near = transferred(table, "rewired", column="adjacency")
+    text = "Fraction of neighbouring pairs that a rewired mask keeps in the first layer"
+    found.append(find_mean("neighbours, rewired", text, near))
     text = "Part of the mask's gain over a random mask that is due to each unit's number of connections"
 
     def part(values: NDArray[Any]) -> float:

@@ -321,8 +321,9 @@ def claims(table: pd.DataFrame) -> list[Claim]:
         for layer, value in PAPER[projector].items():
             reading: Reading = (projector, "linear", layer)
             values, (name, text) = _accuracy(some, reading), _names(reading)
+            if projector == "four":
+                values = values[~collapsed(some)]
             if len(values):
-                values = values[~collapsed(some)] if projector == "four" else values
                 found.append(claim_run(name, text, values, value, effect=effect, source=SOURCE, unit="%"))
     return found
 
@@ -347,7 +348,8 @@ def findings(table: pd.DataFrame) -> list[Finding]:
             found.append(find_statistic(f"four, median, {data}", text, np.median, deep, "%"))
         if len(deep) and len(flat):
             text = f"Two projector layers less four at the last convolution, seeds without collapse ({data} data)"
-            found.append(find_mean(f"without collapse, {data}", text, (flat - deep)[~collapsed(some)], "points"))
+            less = (flat - deep)[~collapsed(some)]
+            found += [find_mean(f"without collapse, {data}", text, less, "points")] if len(less) else []
     return found
 
 

@@ -130,6 +130,12 @@ def test_collapses_are_counted_apart():
     assert decided["a deeper one less, paper"].mean == pytest.approx(2.6 + 9, abs=1)  # of all seeds
 
 
+def test_if_all_seeds_collapse_nothing_is_compared():
+    table = made_up(collapsed=10)
+    assert not [claim.name for claim in claims(table) if claim.name.startswith("four")]
+    assert {finding.name: finding for finding in findings(table)}["collapsed, fresh"].mean == 100
+
+
 def test_what_was_not_measured_is_left_out():
     found = claims(select(made_up(), projector=["signals", "none"]))
     assert {claim.name for claim in found} == {f"none, layer {layer}" for layer in (1, 2, 3)}
