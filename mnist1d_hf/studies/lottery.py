@@ -472,5 +472,5 @@ STUDY = Study(
     figure=figure,
     claims=claims,
     findings=findings,
-    minutes=150,
+    minutes=200,
 )
