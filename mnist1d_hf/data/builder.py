@@ -115,6 +115,7 @@ class Mnist1d(datasets.ArrowBasedBuilder):
 
         Raises:
             OutputError: the cache cannot be used, and the data are too large for the memory.
+            InvalidValueError: exact data are too large for the memory, where they are made.
         """
         self._tables = None
         prepare = functools.partial(super().download_and_prepare, output_dir, download_config, download_mode, **options)
@@ -125,6 +126,8 @@ class Mnist1d(datasets.ArrowBasedBuilder):
             _require_usable(self._cache_dir_root)
             prepare()
         except (OSError, DatasetGenerationError) as error:  # the library raises the second for errors of every kind
+            if isinstance(error.__cause__, InvalidValueError):
+                raise error.__cause__ from None
             reuse = datasets.DownloadMode.REUSE_DATASET_IF_EXISTS
             if self._is_cached() and datasets.DownloadMode(download_mode or reuse) is reuse:
                 self.info = self._load_info()  # a cache that can only be read, and has the data

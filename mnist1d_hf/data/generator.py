@@ -124,8 +124,14 @@ def generate(
 
     random, twister = legacy_random(config.seed)
     signals = SignalMaker(config, arrays["x"])
-    x = np.empty((n, config.final_seq_length))
-    noise_free = np.empty_like(x) if clean else None
+    try:
+        x = np.empty((n, config.final_seq_length))
+        noise_free = np.empty_like(x) if clean else None
+    except (MemoryError, ValueError):  # NumPy raises the second for sizes above 2**63 bytes
+        raise InvalidValueError(
+            f"num_samples: {n:,} samples do not fit into memory, where exact datasets are made; use the "
+            f"configuration stream, which has no such limit"
+        ) from None
     drawn: list[Draws] = []
     for start in range(0, n, signals.block):
         stop = min(start + signals.block, n)

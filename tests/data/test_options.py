@@ -171,6 +171,12 @@ def test_bad_options_are_refused_by_name(options, kind, message):
         Mnist1dBuilderConfig.resolve("default", options)
 
 
+@pytest.mark.parametrize("count", [10**12, 10**18])
+def test_more_exact_samples_than_fit_into_memory_are_refused(count, tmp_path):
+    with pytest.raises(ValueError, match=r"do not fit into memory.*use the configuration stream"):
+        datasets.load_dataset("mnist1d", num_train=count, cache_dir=tmp_path)
+
+
 def test_one_size_alone_leaves_the_other_as_in_the_configuration():
     sizes = Mnist1dBuilderConfig.resolve("large-40k", {"num_test": 0}).split_sizes
     assert sizes == {"train": 40_000}
