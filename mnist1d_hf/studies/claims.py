@@ -22,7 +22,7 @@ from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.training.statistics import Summary, summarize, wilson_interval
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
-RUN, MEAN, DIRECTION = "one run", "mean", "direction"  # what was published
+RUN, MEAN, DIRECTION, LAW = "one run", "mean", "direction", "law"  # what was published
 LEVEL = 0.95  # of every interval
 
 
@@ -70,9 +70,9 @@ class Claim(Finding):
 
     Attributes:
         low, high: of one further run of ours (kind "one run"), of our mean with the published one's error included
-            ("mean"), or of our mean difference ("direction").
-        kind: what was published: "one run", "mean" (with its standard deviation), or "direction" (a difference above
-            0).
+            ("mean"), of our mean difference ("direction"), or of our estimate ("law").
+        kind: what was published: "one run", "mean" (with its standard deviation), "direction" (a difference above 0),
+            or "law" (a number that a theory states, without an error).
         published: the published number, in the unit of the measurement; 0 for a direction.
         effect: size of the effect that the source reports. An interval that is wider than that could hardly fail.
         literature: what was published, in words: "94 ± 2 %, three runs".
@@ -189,6 +189,24 @@ def claim_direction(name: str, text: str, differences: Any, **details: Any) -> C
     return Claim(name=name, text=text, kind=DIRECTION, published=0.0, **interval, **details)
 
 
+def claim_law(name: str, text: str, finding: Finding, published: float, *, effect: float, **details: Any) -> Claim:
+    """A claim that a theory makes without an error, such as an exponent: does our interval contain it?
+
+    Args:
+        finding: our measurement; its name and text are not used.
+        published: the number that the theory states.
+        effect: by how much it differs from that of the rival theory; a wider interval decides nothing.
+        details: `literature`, by default the number; and `source`.
+
+    >>> measured = find_mean("slope", "Slope", by_number([1.0, 1.1, 0.9, 1.0]))
+    >>> claim_law("linear", "It is linear", measured, 1, effect=1.0).outcome
+    'reproduced'
+    """
+    interval: dict[str, Any] = {field: getattr(finding, field) for field in ("mean", "low", "high", "n", "unit")}
+    details = {"literature": f"{published:g}", **details}
+    return Claim(name=name, text=text, kind=LAW, published=published, effect=effect, **interval, **details)
+
+
 def find_mean(name: str, text: str, values: Any, unit: str = "") -> Finding:
     """A finding about a mean over seeds, with Student's interval; with one seed there is none."""
     found = _summary(values)
@@ -241,16 +259,25 @@ def bootstrap(
     >>> bootstrap(np.mean, np.array([1.0, 1.0, 1.0]))
     (1.0, 1.0, 1.0)
     """
-    estimate, n = float(statistic(values)), len(values)
-    if n < 2:
-        return estimate, math.nan, math.nan
+    drawn = np.array([statistic(values[rows]) for rows in resampled(len(values), draws)], dtype=float)
+    return float(statistic(values)), *percentiles(drawn)
+
+
+def resampled(seeds: int, draws: int = 2000) -> NDArray[np.int64]:
+    """Positions of seeds drawn with replacement, int64 (draws, seeds); always the same draws. None with one seed."""
     random = np.random.default_rng(0)
-    drawn = np.array([statistic(values[random.integers(0, n, n)]) for _ in range(draws)], dtype=float)
+    drawn = [random.integers(0, seeds, seeds) for _ in range(draws if seeds > 1 else 0)]
+    return np.array(drawn, dtype=np.int64).reshape(-1, seeds)
+
+
+def percentiles(drawn: NDArray[Any]) -> tuple[float, float]:
+    """The 95 % percentile interval of a statistic, from its values for resampled seeds (draws,); NaN if there are none,
+    or if more than 2.5 % of them are not finite."""
     finite = drawn[np.isfinite(drawn)]
-    if len(finite) < 0.975 * draws:
-        return estimate, math.nan, math.nan
+    if not len(finite) or len(finite) < 0.975 * len(drawn):
+        return math.nan, math.nan
     low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return estimate, float(low), float(high)
+    return float(low), float(high)
 
 
 def sampling_error(accuracy: float, *samples: int) -> float:
@@ -358,39 +385,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
-
-
-# Ranges of values in which a claim holds. Only double descent still uses them; they go with its next run.
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RangeClaim(Claim):
-    """A claim that holds in a range of values: reproduced if the whole interval of the mean lies in it."""
-
-    least: float | None = None
-    most: float | None = None
-
-    @property
-    def outcome(self) -> str:
-        least = -math.inf if self.least is None else self.least
-        most = math.inf if self.most is None else self.most
-        if not (math.isfinite(self.low) and math.isfinite(self.high)):
-            return UNDECIDED
-        if least <= self.low and self.high <= most:
-            return REPRODUCED
-        return NOT_REPRODUCED if self.high < least or self.low > most else UNDECIDED
-
-
-def claim_mean(name: str, text: str, values: Any, **details: Any) -> Claim:
-    """A claim about the mean of values (seeds,)."""
-    found = summarize([float(value) for value in values])
-    interval: dict[str, Any] = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
-    return RangeClaim(name=name, text=text, kind=DIRECTION, published=0.0, **interval, **details)
-
-
-def claim_published(
-    name: str, text: str, values: Any, published: float, tolerance: float, *, unit: str = "", **details: Any
-) -> Claim:
-    """A claim that the mean of values (seeds,) is a published number within a tolerance."""
-    details = {"literature": f"{published:g} {unit}".strip(), **details}
-    return claim_mean(name, text, values, least=published - tolerance, most=published + tolerance, unit=unit, **details)

@@ -1,12 +1,7 @@
-"""Places on curves: where a loss peaks, from which size of a network on a training set is fitted.
-
-Sizes are (widths,), rising; what was measured there is (seeds, widths).
-"""
+"""Places on curves: where a loss peaks, how such places grow, how many extrema a function has."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,104 +9,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def peaks(size: NDArray[Any], loss: NDArray[Any], prominent: float, ends: bool = False) -> NDArray[Any]:
-    """The size at the peak of each seed's loss, float64 (seeds,).
+def peaks(size: NDArray[Any], loss: NDArray[Any], prominent: float = 0.0) -> NDArray[Any]:
+    """The size at the peak of each curve, between the sizes that were tried, float64 (...).
 
     A size's prominence is the smaller one of the rise from the least loss at smaller sizes and the fall to the least
-    loss at greater ones. The peak is the size of the greatest prominence. Losses that are not finite count as huge.
-
-    Args:
-        prominent: there is no peak if its prominence is less than this fraction of the loss there.
-        ends: whether a seed without a peak gets the end of the sizes with the greater loss, instead of NaN.
-
-    >>> peaks(np.array([1, 2, 4]), np.array([[1.0, 2.0, 1.5], [3.0, 2.0, 1.0]]), prominent=0.05)
-    array([ 2., nan])
-    """
-    loss = np.where(np.isfinite(loss), loss, 1e30)
-    rise = loss - np.minimum.accumulate(loss, axis=1)
-    fall = loss - np.minimum.accumulate(loss[:, ::-1], axis=1)[:, ::-1]
-    prominence = np.minimum(rise, fall)
-    place, seed = prominence.argmax(1), np.arange(len(loss))
-    found = prominence[seed, place] >= prominent * np.abs(loss[seed, place])
-    instead = np.where(loss[:, 0] > loss[:, -1], size[0], size[-1]) if ends else np.nan
-    return np.where(found, size[place], instead).astype(float)
-
-
-def interpolated_peak(size: NDArray[Any], loss: NDArray[Any], place: int | None = None) -> float:
-    """The size at the top of a curve, between the sizes that were tried.
-
-    A parabola through the peak and its two neighbours in log size; its top is the answer. So the result does not jump
-    with the grid. For an interval, give this function to `claims.bootstrap`.
+    loss at greater ones. The peak is the size of the greatest prominence, moved to the top of the parabola through it
+    and its two neighbours in log size. So the result does not jump with the grid. Losses that are not finite count as
+    huge. For an interval over seeds, give this function the mean curves of resampled seeds.
 
     Args:
         size: rising, (points,).
-        loss: (points,).
-        place: index of the peak; by default that of the greatest loss.
+        loss: (..., points).
+        prominent: there is no peak if its prominence is at most this fraction of the loss there.
 
     Returns:
-        NaN if the peak is the first or the last size, or not finite.
+        NaN for a curve without a peak: it has fewer than three sizes, or rises or falls all the way.
 
-    >>> sizes = np.array([100.0, 200.0, 400.0])
-    >>> round(interpolated_peak(sizes, -((np.log(sizes) - np.log(250)) ** 2)))
-    250
+    >>> size = np.array([100.0, 200.0, 400.0])
+    >>> peaks(size, np.array([-((np.log(size) - np.log(250)) ** 2), size])).round()
+    array([250.,  nan])
     """
-    place = int(np.argmax(loss)) if place is None else place
-    if not 0 < place < len(size) - 1 or not np.isfinite(loss[place - 1 : place + 2]).all():
-        return math.nan
-    x = np.log(size[place - 1 : place + 2].astype(float))
-    curvature, slope, _ = np.polyfit(x - x[1], loss[place - 1 : place + 2], 2)
-    if curvature >= 0:  # all three are equal, or the peak is none
-        return float(size[place])
-    return float(np.exp(np.clip(x[1] - slope / (2 * curvature), x[0], x[2])))
+    if len(size) < 3:
+        return np.full(np.shape(loss)[:-1], np.nan)
+    loss = np.where(np.isfinite(loss), loss, 1e30)
+    rise = loss - np.minimum.accumulate(loss, axis=-1)
+    fall = loss - np.minimum.accumulate(loss[..., ::-1], axis=-1)[..., ::-1]
+    prominence = np.minimum(rise, fall)
+    place = prominence.argmax(-1)[..., None]
+    top = np.take_along_axis(loss, place, -1)[..., 0]
+    found = prominence.max(-1) > prominent * np.abs(top)
+    inside = place.clip(1, len(size) - 2)
+    x = np.log(size.astype(float))
+    (x0, x1, x2), (y0, y1, y2) = (
+        [np.take_along_axis(np.broadcast_to(values, loss.shape), inside + shift, -1)[..., 0] for shift in (-1, 0, 1)]
+        for values in (x, loss)
+    )
+    left, right = (y1 - y0) / (x1 - x0), (y1 - y2) / (x2 - x1)  # slopes on both sides, downwards from the peak
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moved = np.nan_to_num((left * (x2 - x1) - right * (x1 - x0)) / (2 * (left + right))).clip(x0 - x1, x2 - x1)
+    return np.where(found, np.exp(x1 + moved), np.nan)
 
 
-def thresholds(size: NDArray[Any], fitted: NDArray[Any], ends: bool = False) -> NDArray[Any]:
-    """The size from which on each seed fits its training set, float64 (seeds,): the geometric mean of the last size
-    that does not and the next one.
+def exponents(places: NDArray[Any], factors: NDArray[Any]) -> NDArray[Any]:
+    """The exponents of a power law, place = c * factor1 ** e1 * factor2 ** e2 ..., float64 (fits, factors).
+
+    Least squares of the logarithms. A place that is NaN is left out of its fit. Of a factor that does not vary there,
+    the exponent is 0.
 
     Args:
-        fitted: bool.
-        ends: whether a seed that never fits gets the last size, and one that always does the first, instead of NaN.
+        places: (fits, points).
+        factors: (points, factors).
 
-    >>> thresholds(np.array([1, 2, 8]), np.array([[False, False, True], [True, True, True]]))
-    array([ 4., nan])
+    >>> n = np.array([[100.0], [200.0], [400.0]])
+    >>> exponents(np.array([[5.0, 10.0, 20.0], [3.0, np.nan, 48.0]]), n).round(6).tolist()
+    [[1.0], [2.0]]
     """
-    sizes = size.astype(float)
-    between = np.sqrt(sizes[:-1] * sizes[1:])
-    below, above = (sizes[0], sizes[-1]) if ends else (np.nan, np.nan)
-    candidates = np.array([below, *between, above])
-    failed = [np.flatnonzero(~row).max(initial=-1) for row in fitted]  # the last size that does not fit
-    return candidates[np.array(failed) + 1]
-
-
-def slopes(values: NDArray[Any], places: NDArray[Any]) -> NDArray[Any]:
-    """The slope of log places (values, seeds) over log values (values,) for each seed, float64 (seeds,), from the
-    places that the seed has; NaN with fewer than two.
-
-    >>> slopes(np.array([1, 10]), np.array([[1.0, 1.0], [100.0, np.nan]])).round(6)
-    array([ 2., nan])
-    """
-    found = []
-    for column in np.log(places).T:
-        known = np.isfinite(column)
-        found.append(np.polyfit(np.log(values)[known], column[known], 1)[0] if known.sum() > 1 else np.nan)
-    return np.array(found)
-
-
-def last_fall(size: NDArray[Any], error: NDArray[Any], after: float) -> NDArray[Any]:
-    """The fall of the error from its peak to the greatest size, (seeds,). The peak is where the mean over the seeds is
-    highest behind its minimum below the size `after`."""
-    mean = error.mean(0)
-    low = int(mean[size < after].argmin())
-    peak = low + int(mean[low:].argmax())
-    return np.asarray(error[:, peak] - error[:, -1])
-
-
-def greatest_rise(error: NDArray[Any]) -> NDArray[Any]:
-    """The rise of the error between the two sizes where the mean over the seeds rises most, (seeds,)."""
-    mean = error.mean(0)
-    first, second = max(itertools.combinations(range(len(mean)), 2), key=lambda pair: mean[pair[1]] - mean[pair[0]])
-    return np.asarray(error[:, second] - error[:, first])
+    known = np.isfinite(places).astype(float)
+    value = np.where(known > 0, np.log(np.where(known > 0, places, 1.0)), 0.0)
+    column = np.log(np.broadcast_to(factors, (len(places), *factors.shape)))
+    total = np.maximum(known.sum(1), 1)
+    column = (column - (np.einsum("fp,fpk->fk", known, column) / total[:, None])[:, None]) * known[..., None]
+    squares = np.einsum("fpk,fpl->fkl", column, column)
+    found = np.linalg.pinv(squares, hermitian=True) @ np.einsum("fpk,fp->fk", column, value)[..., None]
+    return np.asarray(found[..., 0])
 
 
 def extrema(curve: Sequence[float]) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist1d_hf.data.describe import markdown_table
-from mnist1d_hf.studies.claims import Claim, Finding, RangeClaim
+from mnist1d_hf.studies.claims import Claim, Finding
 from mnist1d_hf.studies.run import COST, FIGURE, MANIFEST, TABLE, VERDICT, Output
 from mnist1d_hf.studies.settings import Settings
 from mnist1d_hf.studies.study import Study, Unit, all_studies
@@ -60,7 +60,7 @@ def full_cost(study: Study[Any]) -> str:
 
 def kept_claims(verdict: dict[str, Any]) -> list[Claim]:
     """The claims in a verdict.json."""
-    return [(RangeClaim if "least" in item else Claim)(**_values(item)) for item in verdict["claims"]]
+    return [Claim(**_values(item)) for item in verdict["claims"]]
 
 
 def kept_findings(verdict: dict[str, Any]) -> list[Finding]:

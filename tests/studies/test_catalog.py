@@ -19,8 +19,7 @@ def test_every_study_says_what_it_is(name):
     assert study.question.endswith("?")
     for word in ("Question:", "Source:", "Protocol:", "Expected:"):
         assert word in module.__doc__, word
-    if name != "double-descent":  # its next run brings them
-        assert study.deviations
+    assert study.deviations
     assert type(study.full) is type(study.quick)
     assert study.full.seeds >= 10
     for settings in (study.full, study.quick):

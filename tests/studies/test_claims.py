@@ -22,7 +22,7 @@ from mnist1d_hf.studies.claims import (
     sampling_error,
 )
 from mnist1d_hf.studies.frames import by_seed, from_parquet, grid, to_parquet
-from mnist1d_hf.studies.places import interpolated_peak
+from mnist1d_hf.studies.places import peaks
 from mnist1d_hf.studies.recorded import kept_claims, kept_findings
 from tests.studies.test_framework import ToySettings
 
@@ -171,7 +171,7 @@ def test_the_place_of_a_peak_is_not_the_grid():
     for _ in range(100):
         losses = curve + 0.1 * random.standard_normal((20, 4))
         for statistic, hits in (
-            (lambda some: interpolated_peak(sizes, some.mean(0)), covered),
+            (lambda some: float(peaks(sizes, some.mean(0))), covered),
             (lambda some: sizes[some.mean(0).argmax()], on_grid),
         ):
             _, low, high = bootstrap(statistic, losses, draws=200)
@@ -181,7 +181,7 @@ def test_the_place_of_a_peak_is_not_the_grid():
 
 
 def test_a_peak_at_the_end_of_the_grid_has_no_place():
-    assert math.isnan(interpolated_peak(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0])))
+    assert math.isnan(peaks(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0])))
     _, low, high = bootstrap(lambda _: math.nan, np.ones((5, 2)))
     assert math.isnan(low)
     assert math.isnan(high)
