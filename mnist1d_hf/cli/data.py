@@ -55,6 +55,7 @@ def build(
     latents: Annotated[bool | None, option("Add the drawn latents as columns.")] = None,
     clean: Annotated[bool | None, option("Add the signals without noise as a column.")] = None,
     label_noise: Annotated[float | None, option("Fraction of the training labels to draw anew.")] = None,
+    posterior: Annotated[bool | None, option("Add the exact probability of every class as a column.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier build.")] = False,
     num_proc: Annotated[int | None, option("Processes, for the stream.")] = None,
     num_shards: Annotated[int | None, option("Files, for the stream.")] = None,

@@ -46,7 +46,7 @@ from mnist1d_hf.data.templates import Templates
 from mnist1d_hf.errors import InvalidValueError, OutputError
 
 _NUM_SHARDS = 40  # divisible by 1, 2, 4, 5, 8, 10: the usual numbers of workers get equally many
-_TABLE_ROWS = 200 * BLOCK  # rows of the largest table handed to the writer: small datasets stay in one Arrow chunk
+_TABLE_ROWS = Mnist1dBuilderConfig().table_rows  # small datasets stay in one Arrow chunk
 _KEPT_BYTES = 256 * 2**20  # of datasets that a process keeps, so that the second split costs nothing
 _IN_MEMORY_BYTES = 2**30  # of the largest dataset that is made in memory where the cache cannot be used
 
@@ -59,7 +59,8 @@ class Mnist1d(datasets.ArrowBasedBuilder):
     `train_split`; `validation` (fraction of the training rows, the last ones, as a split of its own); `dtype`
     ("float32" or "float64"); `latents` (adds the columns `padding`, `translation`, `scale`, `shear`); `clean` (adds the
     column `clean`, the signal without noise); `label_noise` (the fraction of the training labels that is drawn anew;
-    adds the column `clean_label`); `templates` (the user's own).
+    adds the column `clean_label`); `posterior` (adds the column `posterior`, the exact probability of every class);
+    `templates` (the user's own).
 
     The cache folder is needed by `download_and_prepare` only. Where it cannot be written or locked, the data are made
     in memory, with one warning.
@@ -209,8 +210,9 @@ class Mnist1d(datasets.ArrowBasedBuilder):
     def _generate_tables(self, shards: list[tuple[int, int]]) -> Iterator[tuple[Any, pa.Table]]:
         schema = self.info.features.arrow_schema
         for number, (start, stop) in enumerate(_joined(shards)):
-            for batch, first in enumerate(range(start, stop, _TABLE_ROWS)):
-                table = self._table(first, min(first + _TABLE_ROWS, stop))
+            rows = self.config.table_rows
+            for batch, first in enumerate(range(start, stop, rows)):
+                table = self._table(first, min(first + rows, stop))
                 yield Key(number, batch), table_cast(table.select(schema.names), schema)
 
     def _table(self, start: int, stop: int) -> pa.Table:
@@ -299,7 +301,7 @@ def load_dataset(
         name: one of "default", "noise-free", "large-40k", "shuffled", "custom", "stream".
         split, cache_dir, features, download_mode, verification_mode, keep_in_memory, streaming, num_proc:
             as in `datasets.load_dataset`.
-        arguments: any option of `Mnist1d`: the generator's arguments, `validation`, `label_noise`, `latents`, ...
+        arguments: any option of `Mnist1d`: the generator's arguments, `validation`, `label_noise`, `posterior`, ...
 
     Returns:
         `DatasetDict`, or `Dataset` for one split; with `streaming`, their iterable counterparts.

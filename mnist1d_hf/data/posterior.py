@@ -123,10 +123,13 @@ class Scale(NamedTuple):
     positions: Array | None = None
 
 
-def stream_scale(config: GeneratorConfig, templates: Mapping[str, Any] | None = None) -> Scale:
-    """Of the stream of the seed `config.seed`."""
+def stream_scale(
+    config: GeneratorConfig, templates: Mapping[str, Any] | None = None, seed: int | None = None
+) -> Scale:
+    """Of the stream of a seed, `config.seed` when None."""
     plan = plan_of(config, templates)
-    positions = position_order(config.seed, config.final_seq_length) if config.shuffle_seq else None
+    seed = config.seed if seed is None else seed
+    positions = position_order(seed, config.final_seq_length) if config.shuffle_seq else None
     return Scale(plan.mean, plan.std, positions)
 
 

@@ -13,9 +13,11 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
+from mnist1d_hf.data.answer_key import check_size
 from mnist1d_hf.data.config import ARGUMENTS, GeneratorConfig, check_config, check_integer, check_real
 from mnist1d_hf.data.configurations import find_configuration, name_of
 from mnist1d_hf.data.generator import Generated
+from mnist1d_hf.data.posterior import Scale, score, stream_scale
 from mnist1d_hf.data.stream import (
     BLOCK,
     MAX_INDEX,
@@ -50,8 +52,8 @@ VERSION = datasets.Version("1.0.0")  # of the data: raised when the numbers of t
 # Part of every cache folder's name: what another algorithm wrote is never read.
 ALGORITHM_HASH = hashlib.sha256(json.dumps(["columns x label 1", str(VERSION), VALUES_VERSION]).encode()).hexdigest()
 DTYPES = ("float32", "float64")
-COLUMN_OPTIONS = ("dtype", "latents", "clean", "label_noise", "templates")
-EXTRAS = ("clean", "label_noise", "validation")  # options that leave no trace in names and files where they are not set
+COLUMN_OPTIONS = ("dtype", "latents", "clean", "label_noise", "posterior", "templates")
+EXTRAS = ("clean", "label_noise", "posterior", "validation")  # options that leave no trace in names and files where they are not set
 OPTIONS = (*ARGUMENTS, "num_train", "num_test", "validation", *COLUMN_OPTIONS)
 
 
@@ -70,6 +72,7 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
         validation: fraction of the training rows, the last ones, that is the split "validation"; 0 for no such split.
         latents, clean: whether there are columns for what was drawn, and for the signal without noise.
         label_noise: probability with which a training label is drawn anew; 0 for no column `clean_label`.
+        posterior: whether there is a column for the probability of every class.
 
     With `rows` it is a part of the stream; then `num_samples`, `train_split` and `seed` of `generator` play no part.
     """
@@ -79,9 +82,15 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
     latents: bool = False
     clean: bool = False
     label_noise: float = 0.0
+    posterior: bool = False
     validation: float = 0.0
     templates: Templates | None = None
     rows: StreamRows | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.posterior:
+            check_size(self.generator, self.num_classes)
 
     @classmethod
     def resolve(cls, name: str | None, arguments: Mapping[str, Any]) -> Mnist1dBuilderConfig:
@@ -137,7 +146,7 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
         """The first `num_samples` (None: all) of the stream `seed`; of `generator` only what shapes a sample counts.
 
         Args:
-            columns: `latents`, `clean`, `label_noise`.
+            columns: `latents`, `clean`, `label_noise`, `posterior`.
         """
         base = find_configuration("stream")
         generator = check_config(generator)
@@ -214,9 +223,14 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
         return None if self.rows is not None else self.generator.split_sizes(self.num_classes)[0]
 
     @property
+    def table_rows(self) -> int:
+        """Rows of the largest table that is made in one go: posteriors take a second, so that progress is seen."""
+        return (8 if self.posterior else 200) * BLOCK
+
+    @property
     def features(self) -> datasets.Features:
-        """The columns: `x` and `label`; with `label_noise` `clean_label`, with `clean` `clean`, with `latents` what was
-        drawn for each sample."""
+        """The columns: `x` and `label`; with `label_noise` `clean_label`, with `clean` `clean`, with `posterior`
+        `posterior`, with `latents` what was drawn for each sample."""
         labels = range(10) if self.templates is None else self.templates["y"].tolist()
         columns: dict[str, Any] = {
             "x": datasets.List(datasets.Value(self.dtype), length=self.generator.final_seq_length),
@@ -226,6 +240,8 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
             columns["clean_label"] = columns["label"]
         if self.clean:
             columns["clean"] = columns["x"]
+        if self.posterior:
+            columns["posterior"] = datasets.List(datasets.Value("float32"), length=self.num_classes)
         if self.latents:
             for name in ("padding", "translation"):
                 columns[name] = datasets.Value("int32")
@@ -235,7 +251,7 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
 
 
 def _checked_columns(
-    dtype: Any = "float32", latents: Any = False, clean: Any = False, label_noise: Any = 0.0
+    dtype: Any = "float32", latents: Any = False, clean: Any = False, label_noise: Any = 0.0, posterior: Any = False
 ) -> dict[str, Any]:
     """The options about columns, checked; None means the default."""
     return {
@@ -243,6 +259,7 @@ def _checked_columns(
         "latents": _check_flag("latents", False if latents is None else latents),
         "clean": _check_flag("clean", False if clean is None else clean),
         "label_noise": _check_fraction("label_noise", 0.0 if label_noise is None else label_noise, most=1.0),
+        "posterior": _check_flag("posterior", False if posterior is None else posterior),
     }
 
 
@@ -306,6 +323,8 @@ def dataset_info(config: Mnist1dBuilderConfig) -> datasets.DatasetInfo:
         row_bytes += config.generator.final_seq_length * number_bytes
     if config.label_noise:
         row_bytes += 8
+    if config.posterior:
+        row_bytes += 4 * config.num_classes
     if config.latents:
         row_bytes += 8 + 2 * number_bytes
     splits = datasets.SplitDict(dataset_name=DATASET_NAME)
@@ -334,13 +353,15 @@ def to_table(
     Args:
         made: samples, of which the first is number `first` of the dataset or stream.
     """
-    columns = {"x": _signals(made.x[start:stop], config), "label": pa.array(made.label[start:stop])}
+    columns = {"x": _lists(made.x[start:stop], config.dtype), "label": pa.array(made.label[start:stop])}
     if config.label_noise:
         columns["clean_label"] = columns["label"]
         columns["label"] = pa.array(_noisy(made.label[start:stop], config, first + start))
     if config.clean:
         assert made.clean is not None
-        columns["clean"] = _signals(made.clean[start:stop], config)
+        columns["clean"] = _lists(made.clean[start:stop], config.dtype)
+    if config.posterior:
+        columns["posterior"] = _lists(_posteriors(made, config, start, stop), "float32")
     if config.latents:
         for name in ("padding", "translation"):
             columns[name] = pa.array(made.latents[name][start:stop].astype(np.int32))
@@ -349,9 +370,20 @@ def to_table(
     return pa.table(columns)
 
 
-def _signals(rows: Any, config: Mnist1dBuilderConfig) -> pa.Array:
-    x = np.ascontiguousarray(rows, dtype=config.dtype)
+def _lists(rows: Any, dtype: str) -> pa.Array:
+    x = np.ascontiguousarray(rows, dtype=dtype)
     return pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), x.shape[1])
+
+
+def _posteriors(made: Generated | Samples, config: Mnist1dBuilderConfig, start: int, stop: int) -> Any:
+    """p(class | x), float64 (rows, classes), of the signals as they stand in the column `x`, rounded to its type."""
+    if isinstance(made, Generated):
+        scale = Scale(*made.standardization, made.positions)
+    else:
+        assert config.rows is not None
+        scale = stream_scale(config.generator, config.templates, config.rows.seed)
+    x = made.x[start:stop].astype(config.dtype).astype(np.float64)
+    return score(x, scale, config.generator, config.templates).probability
 
 
 def _noisy(label: Any, config: Mnist1dBuilderConfig, start: int) -> Any:

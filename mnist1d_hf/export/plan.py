@@ -90,9 +90,9 @@ class ShardPlan:
             )
             return cls.of(config, settings["num_shards"])
 
-    def make(self, number: int, report: Report) -> bytes:  # noqa: ARG002 (a SplitPlan has something to report)
-        """The bytes of a file; nothing is reported."""
-        return make_shard(self, number)
+    def make(self, number: int, report: Report) -> bytes:
+        """The bytes of a file; `report` is called with the number of samples just made."""
+        return make_shard(self, number, report)
 
 
 def common_settings(
@@ -142,14 +142,16 @@ def _usual_number(blocks: int) -> int:
     return next((count for count in (1, 2, 4, 8, 20) if count >= needed), -(-needed // 40) * 40)
 
 
-def make_shard(plan: ShardPlan, number: int) -> bytes:
+def make_shard(plan: ShardPlan, number: int, report: Report = lambda _: None) -> bytes:
     """The Parquet file of a shard. The same plan and number give the same bytes."""
     start, stop = plan.ranges()[number]
     schema = plan.config.features.arrow_schema.remove_metadata()
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=["label"]) as writer:
         for first in range(start, stop, _GROUP_ROWS):
-            parts = range(first, min(first + _GROUP_ROWS, stop), BLOCK)
-            tables = [stream_table(plan.config, part, min(part + BLOCK, stop)) for part in parts]
+            tables = []
+            for part in range(first, min(first + _GROUP_ROWS, stop), BLOCK):
+                tables.append(stream_table(plan.config, part, min(part + BLOCK, stop)))
+                report(len(tables[-1]))
             writer.write_table(pa.concat_tables(tables).select(schema.names).cast(schema), row_group_size=_GROUP_ROWS)
     return sink.getvalue().to_pybytes()

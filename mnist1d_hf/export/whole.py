@@ -56,17 +56,22 @@ class SplitPlan:
             return cls(Mnist1dBuilderConfig.resolve(settings["configuration"], {**arguments, "templates": templates}))
 
     def make(self, number: int, report: Report) -> bytes:
-        """The bytes of a file. The first call generates all splits, and reports the number of samples generated."""
+        """The bytes of a file. The first call generates all splits.
+
+        What takes the time reports the number of samples: the generation, or the posteriors.
+        """
+        config = self.config
         if self._made is None:
-            self._made = generate(self.config.generator, self.config.templates, report, clean=self.config.clean)
-        return _split_file(self._made, self.config, number)
+            generated = None if config.posterior else report
+            self._made = generate(config.generator, config.templates, generated, clean=config.clean)
+        return _split_file(self._made, config, number, report if config.posterior else lambda _: None)
 
 
 def write_splits(made: Generated, config: Mnist1dBuilderConfig, folder: Path) -> dict[str, int]:
     """Write one Parquet file for each split of `made`. Returns the number of bytes of each."""
     sizes = {}
     for number, split in enumerate(config.split_sizes):
-        data = _split_file(made, config, number)
+        data = _split_file(made, config, number, lambda _: None)
         write_file(folder / _file_name(split), data)
         sizes[split] = len(data)
     return sizes
@@ -76,12 +81,16 @@ def _file_name(split: str) -> str:
     return f"{split}-00000-of-00001.parquet"
 
 
-def _split_file(made: Generated, config: Mnist1dBuilderConfig, number: int) -> bytes:
+def _split_file(made: Generated, config: Mnist1dBuilderConfig, number: int, report: Report) -> bytes:
     sizes = list(config.split_sizes.values())
-    start = sum(sizes[:number])
+    start, stop = sum(sizes[:number]), sum(sizes[: number + 1])
+    tables = []
+    for first in range(start, stop, config.table_rows):
+        tables.append(to_table(made, config, first, min(first + config.table_rows, stop)))
+        report(len(tables[-1]))
     # Without the library's own schema metadata, which older releases of datasets cannot read.
     schema = config.features.arrow_schema.remove_metadata()
-    table = to_table(made, config, start, start + sizes[number]).select(schema.names).cast(schema)
+    table = pa.concat_tables(tables).combine_chunks().select(schema.names).cast(schema)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", use_dictionary=["label"])  # signals never repeat a number
     return sink.getvalue().to_pybytes()
