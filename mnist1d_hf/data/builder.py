@@ -41,7 +41,6 @@ from mnist1d_hf.data.schema import (
     templates_digest,
     to_table,
 )
-from mnist1d_hf.data.stream import BLOCK
 from mnist1d_hf.data.templates import Templates
 from mnist1d_hf.errors import InvalidValueError, OutputError
 

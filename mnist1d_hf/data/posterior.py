@@ -123,9 +123,7 @@ class Scale(NamedTuple):
     positions: Array | None = None
 
 
-def stream_scale(
-    config: GeneratorConfig, templates: Mapping[str, Any] | None = None, seed: int | None = None
-) -> Scale:
+def stream_scale(config: GeneratorConfig, templates: Mapping[str, Any] | None = None, seed: int | None = None) -> Scale:
     """Of the stream of a seed, `config.seed` when None."""
     plan = plan_of(config, templates)
     seed = config.seed if seed is None else seed

@@ -53,7 +53,7 @@ VERSION = datasets.Version("1.0.0")  # of the data: raised when the numbers of t
 ALGORITHM_HASH = hashlib.sha256(json.dumps(["columns x label 1", str(VERSION), VALUES_VERSION]).encode()).hexdigest()
 DTYPES = ("float32", "float64")
 COLUMN_OPTIONS = ("dtype", "latents", "clean", "label_noise", "posterior", "templates")
-EXTRAS = ("clean", "label_noise", "posterior", "validation")  # options that leave no trace in names and files where they are not set
+EXTRAS = ("clean", "label_noise", "posterior", "validation")  # leave no trace in names and files where they are not set
 OPTIONS = (*ARGUMENTS, "num_train", "num_test", "validation", *COLUMN_OPTIONS)
 
 
