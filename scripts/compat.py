@@ -149,6 +149,7 @@ BUILDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "latents": {"latents": True},
     "clean": {"clean": True},
+    "posterior": {"posterior": True},
     "label-noise": {"label_noise": 0.15},
     "validation": {"validation": 0.1},
     "float64": {"dtype": "float64"},

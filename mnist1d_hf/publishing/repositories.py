@@ -20,6 +20,7 @@ RESULTS = "results.json"  # as in mnist1d_hf.models.catalog, whose import would 
 WEIGHTS = "model.safetensors"
 CONFIGURATIONS = (*(name for name in EXACT if name != "custom"), "stream")
 STREAM_SAMPLES, STREAM_SEED = 200_000, 0  # the part of the stream that is published
+WITH_POSTERIOR = ("default", "stream")  # the configurations that are published with the column `posterior`
 FIGURES = {
     f"figures/{kind}.png": kind for kind in ("overview", "templates", "transformations", "class-means", "pca")
 }  # path -> kind, for `mnist1d_hf.plots.plot`
@@ -94,7 +95,7 @@ def published_config(name: str) -> Mnist1dBuilderConfig:
     {'train': 200000}
     """
     rows = {"num_samples": STREAM_SAMPLES, "seed": STREAM_SEED} if name == "stream" else {}
-    return Mnist1dBuilderConfig.resolve(name, rows)
+    return Mnist1dBuilderConfig.resolve(name, {**rows, "posterior": name in WITH_POSTERIOR})
 
 
 def data_path(configuration: str, split: str) -> str:

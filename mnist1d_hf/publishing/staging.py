@@ -182,15 +182,16 @@ def measure_split(folder: Path, path: str) -> dict[str, Any]:
     """
     try:
         table = pq.read_table(folder / path, partitioning=None)
-        signals = table.column("x").combine_chunks()
-        x = signals.flatten().to_numpy(zero_copy_only=False).reshape(-1, signals.type.list_size)
+        lists = {name: table.column(name).combine_chunks() for name in table.column_names if name != "label"}
+        numbers = {name: found.flatten().to_numpy(zero_copy_only=False) for name, found in lists.items()}
+        x = numbers["x"].reshape(-1, lists["x"].type.list_size)
     except (OSError, KeyError, AttributeError, pa.ArrowException) as error:
         raise OutputError(f"{path}: expected Parquet with x and label ({str(error).splitlines()[0]})") from None
     label = table.column("label").to_numpy()
     return {
         "path": path,
         "rows": table.num_rows,
-        "num_bytes": x.nbytes + label.nbytes,
+        "num_bytes": label.nbytes + sum(found.nbytes for found in numbers.values()),
         "size": (folder / path).stat().st_size,
         "checksums": measure({"": (x, label)})[""],
         "counts": np.bincount(label, minlength=10).tolist(),

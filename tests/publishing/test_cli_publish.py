@@ -13,7 +13,7 @@ import pytest
 import mnist1d_hf
 from mnist1d_hf.data.checksums import expected_checksums, measure
 from mnist1d_hf.models import catalog
-from mnist1d_hf.publishing.repositories import CONFIGURATIONS, STREAM_SAMPLES, STREAM_SEED
+from mnist1d_hf.publishing.repositories import CONFIGURATIONS, STREAM_SAMPLES, STREAM_SEED, published_config
 from tests.hub.client import client_environment
 from tests.hub.server import Answer, Fault
 from tests.publishing.conftest import client_of, command
@@ -36,10 +36,13 @@ def digest(rows):
     columns = {"x": numpy.asarray(rows["x"], "<f4"), "label": numpy.asarray(rows["label"], "<i8")}
     return {name: hashlib.sha256(value.tobytes()).hexdigest() for name, value in columns.items()}
 
-found = {"whole": {}, "streamed": {}}
+found = {"whole": {}, "streamed": {}, "columns": {}}
 for name in datasets.get_dataset_config_names("user/mnist1d"):
     whole = datasets.load_dataset("user/mnist1d", name)
     found["whole"][name] = {split: digest(rows) for split, rows in whole.items()}
+    found["columns"][name] = whole["train"].column_names
+    if "posterior" in whole["train"].column_names:
+        assert whole["train"].features["posterior"] == datasets.List(datasets.Value("float32"), length=10)
     if name == "default":
         test = whole["test"].with_format("torch")[:]
         streams = datasets.load_dataset("user/mnist1d", name, streaming=True)
@@ -75,7 +78,7 @@ def test_all_loads_without_this_package(everything, tmp_path):
     """In another process: every configuration bit for bit, also streamed; a baseline as good as recorded; snippets."""
     cards = (everything.folder / "mnist1d", everything.folder / "mnist1d-cnn")
     chosen = [code for folder in cards for code in snippets(folder) if "import mnist1d_hf" not in code]
-    assert len(chosen) == 7
+    assert len(chosen) == 8
     environment = client_environment(everything.server.url, tmp_path / "home")
     arguments = [sys.executable, "-W", "ignore", "-c", LOAD, json.dumps(chosen)]
     done = subprocess.run(arguments, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -85,6 +88,9 @@ def test_all_loads_without_this_package(everything, tmp_path):
     exact = {name: expected_checksums(name) for name in CONFIGURATIONS if name != "stream"}
     assert found["whole"] == {**exact, "stream": measure({"train": rows})}
     assert found["streamed"] == exact["default"]
+    columns = {name: list(published_config(name).features) for name in CONFIGURATIONS}
+    assert found["columns"] == columns
+    assert columns["default"] == columns["stream"] == ["x", "label", "posterior"]
     module, accuracy = found["model"]
     assert (module, accuracy) == ("transformers_modules", pytest.approx(0.95, abs=1e-6))
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mnist1d_hf import GeneratorConfig, posterior, standardization
 from mnist1d_hf.models import catalog
 from mnist1d_hf.models.catalog import folder_of
 from mnist1d_hf.publishing import staging
@@ -25,6 +26,7 @@ from mnist1d_hf.publishing.repositories import (
 )
 from mnist1d_hf.publishing.staging import check, stage
 from tests.faults import full_disk
+from tests.publishing.conftest import POSTERIORS
 from tests.publishing.folders import contents, sign, snippets
 
 DATASET = dataset_repository("user/mnist1d")
@@ -47,6 +49,18 @@ def test_older_releases_can_read_it(staged):
     for path in staged.rglob("*.parquet"):
         assert not pq.read_schema(path).metadata
         assert pq.read_schema(path).field("x").type.list_size == 40
+
+
+def test_default_and_the_stream_carry_the_posterior(staged):
+    """Of each row, as accurate as float32; no other configuration has the column."""
+    config = GeneratorConfig()
+    tables = {path.parent.name: pq.read_table(path) for path in sorted(staged.rglob("*.parquet"))}  # of default: train
+    assert {name for name, table in tables.items() if "posterior" in table.column_names} == {"default", "stream"}
+    for name, scale in (("default", standardization(config)), ("stream", None)):
+        rows = tables[name].slice(0, POSTERIORS)
+        assert rows.column_names == ["x", "label", "posterior"]
+        x, found = (np.array(rows[column].to_pylist(), dtype="f4") for column in ("x", "posterior"))
+        np.testing.assert_allclose(found, posterior(x, config, standardization=scale), atol=1e-7)
 
 
 def test_the_repeated_samples_are_the_same_signals(staged):
