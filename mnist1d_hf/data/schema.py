@@ -317,16 +317,9 @@ def templates_digest(templates: Templates) -> str:
 
 def dataset_info(config: Mnist1dBuilderConfig) -> datasets.DatasetInfo:
     """What is known of a dataset before it is built: description, columns, splits with rows and bytes."""
-    number_bytes = np.dtype(config.dtype).itemsize
-    row_bytes = config.generator.final_seq_length * number_bytes + 8
-    if config.clean:
-        row_bytes += config.generator.final_seq_length * number_bytes
-    if config.label_noise:
-        row_bytes += 8
-    if config.posterior:
-        row_bytes += 4 * config.num_classes
-    if config.latents:
-        row_bytes += 8 + 2 * number_bytes
+    kinds = config.features.arrow_schema.types
+    types = [(kind.value_type, kind.list_size) if pa.types.is_fixed_size_list(kind) else (kind, 1) for kind in kinds]
+    row_bytes = sum(kind.bit_width // 8 * count for kind, count in types)
     splits = datasets.SplitDict(dataset_name=DATASET_NAME)
     for name, size in config.split_sizes.items():
         splits.add(datasets.SplitInfo(name, num_bytes=size * row_bytes, num_examples=size))
