@@ -7,6 +7,7 @@ import contextlib
 import io
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -34,7 +35,7 @@ def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
     """Call the main function of a command or script, and end the process.
 
     Errors that the user can fix end in one line and exit code 2, an interrupt in one line and 130; a bug shows its
-    traceback. Characters that the terminal's encoding does not have are printed in ASCII.
+    traceback. A warning is one line, without the place in the code. Characters that the terminal's encoding does not have are printed in ASCII.
 
     Args:
         name: what the line begins with.
@@ -43,6 +44,7 @@ def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="mnist1d_ascii")
+    warnings.showwarning = lambda message, *_: print(f"{name}: {_joined(message)}", file=sys.stderr)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that drafts are removed on the way out
     try:
         sys.exit(main() or 0)
@@ -72,7 +74,11 @@ def _one_line(error: UserError | OSError) -> str:
     if isinstance(error, OSError) and not isinstance(error, UserError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}; choose another place or make room"
-    return " ".join(str(error).split())
+    return _joined(error)
+
+
+def _joined(message: object) -> str:
+    return " ".join(str(message).split())
 
 
 class _RateColumn(ProgressColumn):

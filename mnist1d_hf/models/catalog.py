@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "pretrained"
 RESULTS = "results.json"
+BAYES = "bayes"  # in tables and in `mnist1d-hf evaluate`: the exact posterior, which has no weights
+RENAMED = {"ceiling": "resnet-stream"}  # names that go on loading, and what they are called now
 
 
 class Pretrained(NamedTuple):
@@ -69,6 +72,9 @@ def results(name: str) -> dict[str, Any]:
     Raises:
         InvalidValueError: no such baseline.
         OutputError: its file is damaged.
+
+    Warns:
+        FutureWarning: an old name.
     """
     path = folder_of(name) / RESULTS
     try:
@@ -78,12 +84,34 @@ def results(name: str) -> dict[str, Any]:
 
 
 def folder_of(name: str) -> Path:
-    """The folder of a bundled baseline: what `from_pretrained` takes."""
+    """The folder of a bundled baseline: what `from_pretrained` takes.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: no such baseline.
+
+    Warns:
+        FutureWarning: an old name.
+    """
     if not isinstance(name, str):
         raise InvalidTypeError(f"name: expected the name of a baseline, found {type(name).__name__}")
+    name = present_name(name)
+    if name == BAYES:
+        raise InvalidValueError(
+            f"{BAYES}: expected a network, found the exact posterior, which has no weights; use mnist1d_hf.posterior, "
+            f"or `mnist1d-hf evaluate {BAYES}`"
+        )
     if name not in _names():
-        raise InvalidValueError(f"unknown baseline {name!r}: {did_you_mean(name, _names())}")
+        raise InvalidValueError(f"unknown baseline {name!r}: {did_you_mean(name, [*_names(), BAYES])}")
     return FOLDER / name
+
+
+def present_name(name: str) -> str:
+    """The name of a baseline or recipe today; a `FutureWarning` where `name` is an old one."""
+    if name in RENAMED:
+        message = f"the baseline {name!r} is now called {RENAMED[name]!r}: the same weights; use the new name"
+        warnings.warn(message, FutureWarning, stacklevel=4)  # seen from load_pretrained
+        return RENAMED[name]
+    return name
 
 
 @functools.cache
@@ -103,8 +131,11 @@ def load_pretrained(name: str, **arguments: Any) -> Mnist1dForSequenceClassifica
         The model, in evaluation mode.
 
     Raises:
-        InvalidValueError: no such baseline.
+        InvalidTypeError, InvalidValueError: no such baseline.
         ValueError: the weights do not fit the arguments.
+
+    Warns:
+        FutureWarning: an old name.
 
     >>> load_pretrained("cnn").num_parameters()
     5210

@@ -82,9 +82,7 @@ def model_repositories(namespace: str, names: Iterable[str] = (), dataset_id: st
     from mnist1d_hf.models.catalog import folder_of, list_pretrained
 
     dataset_id = check_repo_id(dataset_id or f"{namespace}/mnist1d")
-    chosen = list(dict.fromkeys(names)) or [entry.name for entry in list_pretrained()]
-    for name in chosen:
-        folder_of(name)
+    chosen = list(dict.fromkeys(folder_of(name).name for name in names)) or [entry.name for entry in list_pretrained()]
     return [Repository(check_repo_id(f"{namespace}/mnist1d-{name}"), "model", dataset_id, name) for name in chosen]
 
 

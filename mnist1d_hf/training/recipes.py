@@ -2,13 +2,14 @@
 
 The paper's four follow its protocol: Adam at 1e-2, no weight decay, batches of 100 in the stored order, 6,000 steps on
 all 4,000 samples, read at the final step, with the test accuracy watched every 250 steps (Greydanus & Kobak 2024,
-arXiv 2011.14439, and its notebooks). All others but `ceiling` hold out a tenth of the training split. They keep
+arXiv 2011.14439, and its notebooks). All others but `resnet-stream` hold out a tenth of the training split. They keep
 the step that is best on it; or the last step, where the learning rate ends at zero and each batch has new signals.
 """
 
 from __future__ import annotations
 
 from mnist1d_hf.errors import InvalidValueError, did_you_mean
+from mnist1d_hf.models.catalog import present_name
 from mnist1d_hf.training.recipe import Recipe
 
 _PAPER = "Greydanus & Kobak 2024 (arXiv 2011.14439), table 1"
@@ -120,7 +121,7 @@ RECIPES: dict[str, Recipe] = {
             schedule="cosine",
         ),
         Recipe(
-            name="ceiling",
+            name="resnet-stream",
             network=_RESNET,
             data="stream",
             steps=24_000,
@@ -171,9 +172,13 @@ def find_recipe(name: str) -> Recipe:
     Raises:
         InvalidValueError: no such name; the message lists those that exist.
 
+    Warns:
+        FutureWarning: an old name.
+
     >>> find_recipe("cnn").steps
     6000
     """
+    name = present_name(name)
     if name not in RECIPES:
         raise InvalidValueError(f"unknown recipe {name!r}: {did_you_mean(name, RECIPES)}")
     return RECIPES[name]

@@ -1,12 +1,13 @@
-"""Means, standard deviations and intervals over seeds."""
+"""Means, standard deviations and intervals over seeds or samples."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Two-sided 95 % quantiles of Student's t for 1 .. 30 degrees of freedom; beyond, the quantile of the normal
 # distribution with a first-order correction is close enough.
@@ -18,7 +19,7 @@ _T95 = (
 
 
 class Summary(NamedTuple):
-    """Number of seeds, mean, standard deviation, and the 95 % interval of the mean."""
+    """Number of values, mean, standard deviation, and the 95 % interval of the mean."""
 
     n: int
     mean: float
@@ -27,14 +28,14 @@ class Summary(NamedTuple):
     high: float
 
 
-def summarize(values: Sequence[float]) -> Summary:
-    """Mean and standard deviation over seeds, with Student's 95 % interval of the mean.
+def summarize(values: Sequence[float] | NDArray[Any]) -> Summary:
+    """Mean and standard deviation over seeds or samples, with Student's 95 % interval of the mean.
 
     Args:
-        values: one for each independent seed, (seeds,).
+        values: one for each independent seed or sample, (n,).
 
     Returns:
-        Numbers in the unit of the values. With one seed there is no standard deviation and no interval: they are NaN.
+        Numbers in the unit of the values. With one value there is no standard deviation and no interval: they are NaN.
 
     >>> summary = summarize([0.9, 0.92, 0.94])
     >>> round(summary.mean, 3), round(summary.std, 3), round(summary.low, 3)

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 from mnist1d_hf.data.configurations import find_configuration
 from mnist1d_hf.data.describe import markdown_table
-from mnist1d_hf.models.catalog import list_pretrained, results
+from mnist1d_hf.models.catalog import BAYES, list_pretrained, results
 from mnist1d_hf.training.statistics import standard_error, summarize
 
 SHORT_COLUMNS = ("baseline", "parameters", "data", "released, fresh, %", "test accuracy, %", "literature")
+BAYES_RESULTS = Path(__file__).with_name("bayes.json")
+
+
+def bayes_results() -> dict[str, Any]:
+    """How good the exact posterior itself is, by data ("test", "fresh"): samples, accuracy, expected accuracy, loss.
+
+    >>> bayes_results()["test"]["accuracy"]
+    1.0
+    """
+    return dict(json.loads(BAYES_RESULTS.read_text(encoding="utf-8")))
 
 
 def baseline_rows() -> list[dict[str, str]]:
-    """One row for each bundled baseline; accuracies are in percent, mean ± standard deviation where they are of all
-    seeds.
+    """A row for the exact posterior and one for each bundled baseline; accuracies are in percent, mean ± standard
+    deviation where they are of all seeds.
 
     >>> [row["parameters"] for row in baseline_rows() if row["baseline"] == "cnn"]
     ['5,210']
     """
-    rows = []
+    rows: list[dict[str, str]] = []
     for entry in list_pretrained():
         found = results(entry.name)
         published, accuracy = found["recipe"]["reference_accuracy"], found["test_accuracy"]
@@ -33,6 +45,7 @@ def baseline_rows() -> list[dict[str, str]]:
                 "parameters": f"{entry.parameters:,}",
                 "data": entry.data,
                 "released, fresh, %": "–" if released is None else f"{100 * released:.2f}",
+                **_beside_bayes(found["released"]["bayes"]),
                 "seeds": str(entry.seeds),
                 "test accuracy, %": _spread(accuracy),
                 "95 % interval": f"{100 * accuracy['low']:.2f} to {100 * accuracy['high']:.2f}",
@@ -43,7 +56,26 @@ def baseline_rows() -> list[dict[str, str]]:
                 "released, test": f"{100 * entry.released_accuracy:.1f}",
             }
         )
-    return rows
+    return [_bayes_row(rows[0]), *rows]
+
+
+def _beside_bayes(recorded: dict[str, Any] | None) -> dict[str, str]:
+    """The excess loss with half the width of its 95 % interval, and the calibration error in percent."""
+    if recorded is None:
+        return {"excess loss, fresh": "–", "calibration error, %": "–"}
+    excess = recorded["excess_loss"]
+    return {
+        "excess loss, fresh": f"{excess['mean']:.4f} ± {(excess['high'] - excess['low']) / 2:.4f}",
+        "calibration error, %": f"{100 * recorded['calibration_error']:.2f}",
+    }
+
+
+def _bayes_row(columns: dict[str, str]) -> dict[str, str]:
+    """The exact posterior, in these columns: it has no parameters, no seeds, and learns from no data."""
+    test, fresh = (bayes_results()[name]["accuracy"] for name in ("test", "fresh"))
+    row = dict.fromkeys(columns, "–") | {"baseline": BAYES, "excess loss, fresh": "0", "calibration error, %": "0"}
+    row |= {"released, fresh, %": f"{100 * fresh:.2f}", "test accuracy, %": f"{100 * test:.2f}"}
+    return row | {"released, test": f"{100 * test:.1f}"}
 
 
 def _spread(summary: dict[str, Any]) -> str:
@@ -63,8 +95,9 @@ def short_markdown() -> str:
 
 
 def accuracies() -> dict[str, tuple[list[float], float | None]]:
-    """Of each bundled baseline: every seed's accuracy on the test split, and the published one; fractions."""
-    values = {}
+    """Of each bundled baseline: every seed's accuracy on the test split, and the published one; fractions. The exact
+    posterior has one accuracy."""
+    values: dict[str, tuple[list[float], float | None]] = {BAYES: ([bayes_results()["test"]["accuracy"]], None)}
     for entry in list_pretrained():
         found = results(entry.name)
         published = found["recipe"]["reference_accuracy"]
