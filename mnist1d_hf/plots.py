@@ -80,7 +80,8 @@ def plot_baselines(accuracies: Mapping[str, tuple[Sequence[float], float | None]
     """Every seed of every baseline: a dot for its accuracy, a bar for the mean, a diamond for the published accuracy.
 
     Args:
-        accuracies: by name, those of the seeds and the published one (None without one); fractions.
+        accuracies: by name, those of the seeds and the published one (None without one); fractions. The exact
+            posterior, "bayes", has a bar alone.
     """
     names = sorted(accuracies, key=lambda name: np.mean(accuracies[name][0]))
     figure = Figure(figsize=(9, 1.2 + 0.36 * len(names)), layout="constrained")
@@ -89,8 +90,11 @@ def plot_baselines(accuracies: Mapping[str, tuple[Sequence[float], float | None]
     for row, name in enumerate(names):
         values, published = 100 * np.asarray(accuracies[name][0]), accuracies[name][1]
         height = row + generator.uniform(-0.18, 0.18, len(values))
-        axis.scatter(values, height, s=9, alpha=0.35, color="C0", linewidths=0, label="" if row else "one seed")
-        axis.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color="C0", linewidth=2, label="" if row else "mean")
+        if name == "bayes":
+            axis.plot([values[0]] * 2, [row - 0.3, row + 0.3], color="black", linewidth=2, label="bayes: the optimum")
+        else:
+            axis.scatter(values, height, s=9, alpha=0.35, color="C0", linewidths=0, label="" if row else "one seed")
+            axis.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color="C0", linewidth=2, label="" if row else "mean")
         if published is not None:
             axis.plot(100 * published, row, "D", color="C1", markersize=5, label="" if row else "literature")
         axis.text(101, row, f"{values.mean():.1f}", va="center", ha="left", fontsize=9)

@@ -34,6 +34,7 @@ def test_demo_loads_checks_and_draws(run, tmp_path, monkeypatch):
         assert name in out
     assert out.count("paper's") == 2
     assert next(line for line in out.splitlines() if "tiny" in line).split()[-1] == "–"
+    assert next(line for line in out.splitlines() if "bayes" in line).split() == ["bayes", "100.0", "100.00", "–", "–"]
     assert (tmp_path / "out" / "mnist1d.png").stat().st_size > 50_000
 
 

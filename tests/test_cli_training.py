@@ -1,19 +1,18 @@
 """`mnist1d-hf train` and `evaluate`: what they print, what they write, and what they refuse."""
 
 import dataclasses
-import json
 import re
 import shutil
 import subprocess
 import sys
+import warnings
 
-import numpy as np
 import pytest
-import safetensors.torch
 from transformers.utils import logging
 
 from mnist1d_hf import Mnist1dForSequenceClassification, cli, list_pretrained
 from mnist1d_hf.models.catalog import FOLDER, results
+from mnist1d_hf.training.tables import bayes_results
 
 
 @dataclasses.dataclass
@@ -68,6 +67,7 @@ def test_train_then_evaluate(call, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "test split of default" in done.stdout
     assert "2,000 fresh samples" in done.stdout
+    assert "excess loss" in done.stdout
     assert "recall, %" in done.stdout
     assert figure.read_bytes().startswith(b"\x89PNG")
 
@@ -98,6 +98,9 @@ def test_a_process_of_its_own_prints_one_line():
         (("train", "cnn", "-o", "x", "--seeds=-1"), "seeds: expected an integer from 0 to 4294967295, found -1"),
         (("train", "cnn", "-o", "x", "--num-proc", "0"), "num_proc: expected an integer of at least 1, found 0"),
         (("evaluate", "cmn"), "unknown baseline 'cmn': did you mean 'cnn'?"),
+        (("evaluate", "bayse"), "unknown baseline 'bayse': did you mean 'bayes'?"),
+        (("evaluate", "bayes", "--config", "nose-free"), "did you mean 'noise-free'?"),
+        (("train", "bayes", "-o", "x"), "unknown recipe 'bayes'"),
         (("evaluate", "."), "no config.json; give a folder that save_pretrained"),
         (("evaluate", "cnn", "--fresh", "-1"), "fresh: expected at least 0, found -1"),
         (("evaluate", "cnn", "--config", "nose-free"), "did you mean 'noise-free'?"),
@@ -127,12 +130,73 @@ def test_damaged_folders_end_in_one_line(call, file, change, message, tmp_path):
     refused(call("evaluate", folder), message)
 
 
-def test_signals_of_another_length_are_refused(call, tmp_path):
-    folder = shutil.copytree(FOLDER / "logistic", tmp_path / "short")
-    config = json.loads((folder / "config.json").read_text()) | {"sequence_length": 39}
-    (folder / "config.json").write_text(json.dumps(config))
-    weights = Mnist1dForSequenceClassification.from_pretrained(FOLDER / "logistic").state_dict()
-    weights["network.output.weight"] = weights["network.output.weight"][:, :39].contiguous()
-    (folder / "model.safetensors").write_bytes(safetensors.torch.save(weights, {"format": "pt"}))
-    refused(call("evaluate", folder), "takes signals of 39 points, default has 40")
-    assert np.prod(weights["network.output.weight"].shape) == 390
+def other_output(folder, **config):
+    """A copy of the logistic baseline for signals of 39 points, or for another number of classes."""
+    logistic = Mnist1dForSequenceClassification.from_pretrained(FOLDER / "logistic", **config)
+    logistic.save_pretrained(folder)
+    return folder
+
+
+def test_signals_are_made_of_the_length_that_a_network_takes(call, tmp_path):
+    folder = other_output(tmp_path / "long", sequence_length=60, ignore_mismatched_sizes=True)
+    done = call("evaluate", folder, "--fresh", "500")
+    assert done.returncode == 0, done.stderr
+    assert "test split of default with 60 points" in done.stdout
+    best = re.search(r"accuracy of bayes +([\d.]+) % +([\d.]+) %", done.stdout)
+    assert min(float(value) for value in best.groups()) > 99
+
+
+def test_networks_for_other_classes(call, tmp_path):
+    three = other_output(tmp_path / "three", num_labels=3, ignore_mismatched_sizes=True)
+    refused(call("evaluate", three, "--fresh", "0"), "three: tells 3 classes apart, default has 10")
+    twelve = other_output(tmp_path / "twelve", num_labels=12, ignore_mismatched_sizes=True)
+    done = call("evaluate", twelve, "--fresh", "0")
+    assert done.returncode == 0, done.stderr
+    assert "excess loss" in done.stdout
+
+
+def numbers(line):
+    return [float(value) for value in re.findall(r"-?\d+\.\d+", line)]
+
+
+def test_evaluate_stands_beside_bayes(call):
+    """Without noise the class is certain: the Bayes loss is 0, and the loss is the excess."""
+    done = call("evaluate", "cnn", "--config", "noise-free", "--fresh", "500")
+    assert done.returncode == 0, done.stderr
+    lines = {line.strip().split("  ")[0]: numbers(line) for line in done.stdout.splitlines() if numbers(line)}
+    assert lines["Bayes loss"] == [0, 0]
+    assert lines["accuracy of bayes"] == [100, 100]
+    losses = [lines[name][-1] for name in ("test split of noise-free", "500 fresh samples")]
+    assert lines["excess loss"] == pytest.approx(losses, abs=2e-4)
+    assert lines["KL divergence"] == pytest.approx(losses, abs=2e-4)
+    assert "-0.0000" not in done.stdout
+
+
+def test_evaluate_bayes(call, tmp_path):
+    done = call("evaluate", "bayes", "--config", "shuffled", "--figure", tmp_path / "confusion.svg")
+    assert done.returncode == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if "test split of shuffled" in line)
+    recorded = bayes_results()["test"]  # the same signals in another order
+    accuracy, _, _, loss, expected = numbers(row)
+    assert accuracy == 100
+    assert loss == pytest.approx(recorded["loss"], abs=1e-4)
+    assert expected == pytest.approx(100 * recorded["expected_accuracy"], abs=1e-3)
+    assert "fresh" not in done.stdout
+    assert "excess loss" not in done.stdout
+    assert (tmp_path / "confusion.svg").read_text().startswith("<?xml")
+
+
+def test_a_folder_called_bayes_wins(call, tmp_path):
+    shutil.copytree(FOLDER / "logistic", tmp_path / "bayes")  # the folder where every test starts
+    done = call("evaluate", "bayes", "--fresh", "0")
+    assert f"{100 * results('logistic')['released']['test']:.2f} %" in done.stdout
+    assert "excess loss" in done.stdout
+
+
+def test_an_old_name_gives_one_line(call):
+    with pytest.warns(FutureWarning, match="'ceiling' is now called 'resnet-stream'"):
+        done = call("evaluate", "ceiling", "--fresh", "0")
+    assert done.returncode == 0
+    assert done.stdout.startswith("resnet-stream")
+    printed = warnings.formatwarning(FutureWarning("a\nb"), FutureWarning, "file.py", 1)
+    assert printed == "mnist1d-hf: a b\n"  # how the command prints it

@@ -35,7 +35,8 @@ def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
     """Call the main function of a command or script, and end the process.
 
     Errors that the user can fix end in one line and exit code 2, an interrupt in one line and 130; a bug shows its
-    traceback. A warning is one line, without the place in the code. Characters that the terminal's encoding does not have are printed in ASCII.
+    traceback. A warning is one line, without the place in the code. Characters that the terminal's encoding does not
+    have are printed in ASCII.
 
     Args:
         name: what the line begins with.
@@ -44,7 +45,7 @@ def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="mnist1d_ascii")
-    warnings.showwarning = lambda message, *_: print(f"{name}: {_joined(message)}", file=sys.stderr)
+    warnings.formatwarning = lambda message, *_: f"{name}: {_joined(message)}\n"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that drafts are removed on the way out
     try:
         sys.exit(main() or 0)

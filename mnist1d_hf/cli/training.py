@@ -63,9 +63,7 @@ def parse_seeds(text: str) -> list[int]:
 def evaluate(
     model: Annotated[str, typer.Argument(help="A baseline, `bayes`, or a folder with config.json and weights.")],
     config: Annotated[str | None, option("Configuration; the baseline's own.", "--config", "-c")] = None,
-    fresh: Annotated[
-        int, typer.Option(help="Fresh samples of the stream; 0 for none. The tables have 100000.")
-    ] = 10_000,
+    fresh: Annotated[int, typer.Option(help="Samples of the stream; 0 for none. The tables have 100000.")] = 10_000,
     figure: Annotated[Path | None, option("Write the confusion matrices to this PNG or SVG.", "--figure")] = None,
 ) -> None:
     """Accuracy with its 95 % interval, recall and precision, and how far a model is from the best possible one.

@@ -41,6 +41,7 @@ from mnist1d_hf.publishing.repositories import (
 )
 from mnist1d_hf.training.recipes import NOTES
 from mnist1d_hf.training.statistics import standard_error, wilson_interval
+from mnist1d_hf.training.tables import bayes_results
 
 # Configuration -> split -> what was measured of its file: see `mnist1d_hf.publishing.staging.measure_split`.
 Splits = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -154,6 +155,7 @@ def dataset_card(
         "components": next(n for n in range(1, 41) if sum(variance[:n]) >= 0.95),
         "namespace": repo_id.partition("/")[0],
         "baselines": [(name, found, splits[split_of(found)]["test"]["rows"]) for name, found in ordered],
+        "bayes": bayes_results(),
         "papers": [f"`{name}`" for name in protocol],
         "paper": [(network_words(found["recipe"]["network"])[0], found["test_accuracy"]) for found in paper],
         "paper_seeds": counts if len(set(counts)) > 1 else counts[:1],

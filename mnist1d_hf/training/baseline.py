@@ -56,7 +56,7 @@ def write_baseline(run: Run, arrays: Arrays, folder: str | os.PathLike[str]) -> 
     for code in ("auto_map", "custom_pipelines"):  # it is in the package, not beside every baseline
         config.pop(code, None)
     content = results(run, arrays, model.num_parameters())
-    content["released"]["fresh"] = fresh_accuracy(model, run.recipe.data)
+    content["released"] |= {"fresh": fresh_accuracy(model, run.recipe.data), "bayes": None}  # see `record_bayes`
     with write_errors(place):
         write_file(place / "model.safetensors", weights)
         write_file(place / "config.json", f"{json.dumps(config, indent=2)}\n".encode())

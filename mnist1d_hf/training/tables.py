@@ -90,8 +90,9 @@ def markdown() -> str:
 
 
 def short_markdown() -> str:
-    """The table with the columns that matter most in Markdown, for the README of the repository."""
-    return markdown_table(SHORT_COLUMNS, [tuple(row[name] for name in SHORT_COLUMNS) for row in baseline_rows()])
+    """The table in Markdown without shuffled signals and with few columns, for the README of the repository."""
+    rows = [row for row in baseline_rows() if row["data"] != "shuffled"]
+    return markdown_table(SHORT_COLUMNS, [tuple(row[name] for name in SHORT_COLUMNS) for row in rows])
 
 
 def accuracies() -> dict[str, tuple[list[float], float | None]]:

@@ -135,6 +135,20 @@ def test_the_card_says_what_its_numbers_leave_out():
     assert "our reading" in " ".join(made_model_card("cnn-review").split())
 
 
+def test_the_cards_say_what_the_best_could_do():
+    recorded = results("cnn")
+    recorded["released"]["bayes"] |= {"samples": 1000, "loss": 0.75, "bayes_loss": 0.125, "bayes_accuracy": 0.875}
+    recorded["released"]["bayes"] |= {"excess_loss": {"mean": 0.625, "low": 0.5, "high": 0.75}}
+    recorded["released"]["bayes"]["calibration_error"] = 0.25
+    card = " ".join(made_model_card("cnn", recorded).split())
+    assert "anyone could do, fresh samples | 1,000 | 87.50 | 85.30–89.41 |" in card
+    assert "is 0.7500 nats; that of the exact probabilities is 0.1250 nats" in card
+    assert "The excess is 0.6250 nats (95 % interval 0.5000–0.7500)" in card
+    assert "differs from the true probability by 25.0 points" in card
+    assert "bayes" not in made_model_card("cnn-shuffled")
+    assert "| bayes | – | – | – | – | – | 100.0\u00a0(99.6–100.0) |" in made_dataset_card()
+
+
 def test_per_class_recall_and_precision():
     confusion = np.diag([8] * 10)
     confusion[3, 5] = 2  # twice a 3 was taken for a 5

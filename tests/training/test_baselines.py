@@ -2,16 +2,15 @@
 
 import json
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import nn
 
-from mnist1d_hf import list_pretrained, load_pretrained
+from mnist1d_hf import list_pretrained, load_pretrained, sample
 from mnist1d_hf.models.catalog import FOLDER, results
+from mnist1d_hf.publishing.repositories import model_repositories
 from mnist1d_hf.training import evaluation
 from mnist1d_hf.training.baseline import fresh_accuracy, write_baseline
 from mnist1d_hf.training.data import load_arrays
@@ -84,47 +83,30 @@ def test_all_of_it_is_small():
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 5_000_000
 
 
+def test_an_old_name_loads_the_same_weights_with_a_warning():
+    x, _ = sample(range(8))
+    with pytest.warns(FutureWarning, match="^the baseline 'ceiling' is now called 'resnet-stream'") as caught:
+        old = load_pretrained("ceiling")
+    assert caught[0].filename == __file__
+    logits = [model(torch.from_numpy(x)).logits for model in (old, load_pretrained("resnet-stream"))]
+    assert torch.equal(*logits)
+    assert "ceiling" not in NAMES
+    with pytest.warns(FutureWarning):
+        assert find_recipe("ceiling") == RECIPES["resnet-stream"]
+    with pytest.warns(FutureWarning):
+        (repository,) = model_repositories("someone", ["ceiling", "resnet-stream"])
+    assert (repository.repo_id, repository.baseline) == ("someone/mnist1d-resnet-stream", "resnet-stream")
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown baseline"):
         load_pretrained("../cnn")
+    with pytest.raises(ValueError, match=r"unknown baseline 'bayse': did you mean 'bayes'\?"):
+        load_pretrained("bayse")
+    with pytest.raises(ValueError, match=r"the exact posterior, which has no weights; use mnist1d_hf\.posterior"):
+        load_pretrained("bayes")
     with pytest.raises(TypeError, match="name: expected the name of a baseline, found int"):
         load_pretrained(3)
-
-
-class Copies(nn.Module):
-    """Sure that the class is the first number of the signal."""
-
-    def __init__(self):
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor(20.0))
-
-    def forward(self, x):
-        return SimpleNamespace(logits=self.scale * nn.functional.one_hot(x[:, 0].long(), 3))
-
-
-def test_evaluation_counts():
-    x = np.array([[0.0], [1.0], [1.0], [2.0]], dtype=np.float32)
-    model = Copies().train()
-    found = evaluation.evaluate(model, x, np.array([0, 1, 2, 2]), batch_size=3)
-    assert found.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
-    assert found.accuracy == 0.75
-    assert found.interval == wilson_interval(3, 4)
-    assert found.loss == pytest.approx(5.0, abs=1e-3)
-    assert found.per_class() == [(1, 1.0, 1.0), (1, 1.0, 0.5), (2, 0.5, 1.0)]
-    assert model.training
-    with pytest.raises(ValueError, match="labels: expected 0 to 2, found 3"):
-        evaluation.evaluate(model, x, np.array([0, 1, 2, 3]))
-    with pytest.raises(ValueError, match="expected as many labels as signals"):
-        evaluation.evaluate(model, x[:0], np.array([]))
-
-
-def test_fresh_samples_are_of_the_configuration():
-    x, label = evaluation.fresh_samples("noise-free", 100)
-    assert x.shape == (100, 40)
-    assert (evaluation.fresh_samples("noise-free", 50)[0] == x[:50]).all()
-    assert set(label.tolist()) <= set(range(10))
-    with pytest.raises(ValueError, match="shuffled: the permutation belongs to its seed"):
-        evaluation.fresh_samples("shuffled", 10)
 
 
 def test_intervals():
