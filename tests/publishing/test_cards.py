@@ -141,7 +141,7 @@ def test_the_cards_say_what_the_best_could_do():
     recorded["released"]["bayes"] |= {"excess_loss": {"mean": 0.625, "low": 0.5, "high": 0.75}}
     recorded["released"]["bayes"]["calibration_error"] = 0.25
     card = " ".join(made_model_card("cnn", recorded).split())
-    assert "anyone could do, fresh samples | 1,000 | 87.50 | 85.30–89.41 |" in card
+    assert "anyone could do, fresh samples | 1,000 | 87.50 | 85.31–89.41 |" in card
     assert "is 0.7500 nats; that of the exact probabilities is 0.1250 nats" in card
     assert "The excess is 0.6250 nats (95 % interval 0.5000–0.7500)" in card
     assert "differs from the true probability by 25.0 points" in card

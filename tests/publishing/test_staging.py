@@ -260,3 +260,4 @@ def test_the_wheel_has_what_staging_needs(repository, tmp_path):
     names = zipfile.ZipFile(tmp_path / done.stdout.split()[-1]).namelist()
     assert "mnist1d_hf/publishing/templates/dataset.md" in names
     assert "mnist1d_hf/models/pretrained/cnn/results.json" in names
+    assert "mnist1d_hf/training/bayes.json" in names
