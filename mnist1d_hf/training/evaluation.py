@@ -135,7 +135,7 @@ def _compare(log_q: NDArray[Any], label: NDArray[Any], p: NDArray[Any] | None) -
     confusion = np.bincount(label * classes + prediction, minlength=classes * classes).reshape(classes, classes)
     log_likelihood = log_q[np.arange(n), label]
     if p is None:
-        return Evaluation(confusion, float(-log_likelihood.mean()))
+        return Evaluation(confusion, _loss(log_likelihood))
     if p.ndim != 2 or len(p) != n or p.shape[1] > classes:
         raise InvalidValueError(f"posterior: expected shape ({n}, {classes}), found {p.shape}")
     p = np.pad(p, ((0, 0), (0, classes - p.shape[1])))
@@ -144,15 +144,21 @@ def _compare(log_q: NDArray[Any], label: NDArray[Any], p: NDArray[Any] | None) -
         log_p = np.log(p)
     best = log_p[np.arange(n), label]
     rows = np.arange(n), prediction
+    with np.errstate(invalid="ignore"):
+        excess = np.where(best == log_likelihood, 0.0, best - log_likelihood)  # also where both are -inf
     bayes = BayesComparison(
         accuracy=float((p.argmax(1) == label).mean()),
         expected_accuracy=float(p.max(1).mean()),
-        loss=max(0.0, float(-best.mean())),
-        excess_loss=summarize(best - log_likelihood),
+        loss=_loss(best),
+        excess_loss=summarize(excess),
         kl_divergence=float((p[possible] * (log_p[possible] - log_q[possible])).sum() / n),
         calibration_error=float(np.abs(np.exp(log_q[rows]) - p[rows]).mean()),
     )
-    return Evaluation(confusion, float(-log_likelihood.mean()), bayes)
+    return Evaluation(confusion, _loss(log_likelihood), bayes)
+
+
+def _loss(log_likelihood: NDArray[Any]) -> float:
+    return abs(float(log_likelihood.mean()))  # the mean is at most 0, but for rounding
 
 
 def exact_posterior(

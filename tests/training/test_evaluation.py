@@ -111,6 +111,10 @@ def test_bayes_beside_itself_has_no_excess():
     assert found.bayes.expected_accuracy == pytest.approx(2.2 / 3)
     assert found.bayes.excess_loss[1:] == (0, 0, 0, 0)
     assert (found.bayes.kl_divergence, found.bayes.calibration_error) == (0, 0)
+    certain = evaluation.evaluate_bayes(np.eye(3), np.array([0, 1, 2]))
+    assert f"{certain.loss} {certain.bayes.loss}" == "0.0 0.0"
+    impossible = evaluation.evaluate_bayes(np.eye(3), np.array([0, 1, 1]))
+    assert (impossible.loss, impossible.bayes.excess_loss.mean) == (math.inf, 0)
 
 
 @pytest.fixture(scope="module")
