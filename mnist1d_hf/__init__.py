@@ -1,8 +1,9 @@
 """MNIST-1D in the Hugging Face ecosystem.
 
 Importing this package teaches `datasets` the name: `datasets.load_dataset("mnist1d")` finds the builder. It also
-announces the models to transformers: the Auto classes and `pipeline` find them. It loads neither torch nor
-transformers. The names of the models load them when they are first used, and need the extra "torch".
+announces the models to transformers (the Auto classes and `pipeline` find them), and a stream that ranks share to
+`datasets` and accelerate (`data/sharing.py`). It loads neither torch nor transformers. The names of the models load
+them when they are first used, and need the extra "torch".
 """
 
 from importlib.metadata import version as _version
@@ -16,6 +17,7 @@ from mnist1d_hf.data.generator import make_dataset
 from mnist1d_hf.data.iterable import stream
 from mnist1d_hf.data.posterior import posterior, standardization
 from mnist1d_hf.data.registry import register as _register
+from mnist1d_hf.data.sharing import register as _register_sharing
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.data.templates import get_templates
 from mnist1d_hf.lazy import register as _register_models
@@ -70,3 +72,4 @@ def __dir__() -> list[str]:
 
 
 _register()
+_register_sharing()

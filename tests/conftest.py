@@ -76,3 +76,19 @@ def repository() -> Path:
 @pytest.fixture
 def cache(tmp_path):
     return str(tmp_path / "cache")
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The numbers of the blocks of a stream that are made, as a list that grows."""
+    from mnist1d_hf.data.stream import StreamPlan
+
+    numbers = []
+    original = StreamPlan.block
+
+    def block(self, seed, number, **more):
+        numbers.append(number)
+        return original(self, seed, number, **more)
+
+    monkeypatch.setattr(StreamPlan, "block", block)
+    return numbers

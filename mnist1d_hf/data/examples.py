@@ -15,7 +15,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from datasets.formatting import PythonFormatter
-from datasets.iterable_dataset import _BaseExamplesIterable
+from datasets.iterable_dataset import DataSourcesShufflingDisallowed, _BaseExamplesIterable
 from datasets.table import table_cast
 
 from mnist1d_hf.data.config import check_integer
@@ -63,6 +63,8 @@ class StreamExamples(_BaseExamplesIterable):
         # Of the blocks within each round of as many as there are shards.
         self._order: np.ndarray[Any, Any] | None = None
         self._window: tuple[int, int] | None = None  # seed of the shuffle, and how many blocks are shuffled together
+        self.skipped = 0  # samples of a part to leave out; a whole stream starts later instead
+        self.is_split = False  # whether it is one rank's part already
         self._features = features
         self._schema = features.arrow_schema
         self._plain = config.features.arrow_schema.equals(self._schema)  # else the user's own order or types
@@ -100,8 +102,8 @@ class StreamExamples(_BaseExamplesIterable):
 
     @property
     def can_skip(self) -> bool:
-        """Whether the first samples are those of the lowest indices."""
-        return self._stride == 1 and self._order is None and self._window is None
+        """Whether the samples are in the order of their indices, so that `skip` takes constant time."""
+        return self._order is None and self._window is None
 
     @property
     def name(self) -> str:
@@ -122,7 +124,7 @@ class StreamExamples(_BaseExamplesIterable):
         self._state_dict = {
             "samples": 0,
             "stream": self.name,
-            "readers": self._world,
+            "readers": None,  # nothing is read yet
             "type": type(self).__name__,
         }
         return self._state_dict
@@ -138,15 +140,18 @@ class StreamExamples(_BaseExamplesIterable):
         found, readers = self._state_dict["stream"], self._state_dict["readers"]
         if found != self.name:
             raise InvalidValueError(f"state: expected one of {self.name}, found one of {found}")
-        if readers != self._world:
+        if readers not in (None, self._world):
             raise InvalidValueError(
                 f"state: saved by {readers} readers (ranks x workers), loaded by {self._world}, so that samples would "
                 f"be lost or come twice; go on with {readers} readers, or begin behind the last one: stream(start=...)"
             )
+        self._state_dict["readers"] = self._world
         return self._state_dict
 
     def _iter_arrow(self) -> Iterator[tuple[str, pa.Table]]:
-        state = self.started()
+        return self._tables(self.started())  # started at once: the library copies the state before the first table
+
+    def _tables(self, state: dict[str, Any]) -> Iterator[tuple[str, pa.Table]]:
         for _, after, table in self.blocks(state["samples"]):
             state["samples"] = after
             yield str(after), table
@@ -165,6 +170,7 @@ class StreamExamples(_BaseExamplesIterable):
         if self._window is not None:
             yield from self._shuffled_blocks(behind)
             return
+        behind = max(behind, self._place_of(self.skipped))
         position, row = divmod(behind, BLOCK)
         while (edges := self._edges(position)) is not None:
             start, stop = edges
@@ -190,6 +196,14 @@ class StreamExamples(_BaseExamplesIterable):
             if edges[-1] is None:
                 return
             number, row = number + 1, 0
+
+    def _place_of(self, count: int) -> int:
+        """The places before sample number `count` of this reader, whose samples are in order.
+
+        Places count as if every block were full, and only the block in which the whole stream starts lacks its head.
+        """
+        lacking = self._start % BLOCK if self._offset == 0 else 0
+        return count if count < BLOCK - lacking else count + lacking
 
     def _edges(self, position: int) -> tuple[int, int] | None:
         """The samples of this reader's block number `position`, maybe none; None behind the last block."""
@@ -218,9 +232,22 @@ class StreamExamples(_BaseExamplesIterable):
         return other
 
     def skip(self, n: int) -> StreamExamples:
-        """Without the first `n` samples."""
+        """Without the first `n` samples, where `can_skip`."""
+        if self._stride > 1:
+            return self._changed(skipped=self.skipped + n)
         start = self._start + n if self._end is None else min(self._start + n, self._end)
         return self._changed(_start=start)
+
+    def split(self, world_size: int, rank: int) -> StreamExamples:
+        """The part of one rank."""
+        return self.shard_data_sources(world_size, rank)._changed(is_split=True)
+
+    def divides(self, readers: int) -> bool:
+        """Whether so many readers get equally many samples, in every epoch."""
+        if self._end is None:
+            return True
+        whole = self._start % BLOCK == 0 and (self._end - self._start) % (BLOCK * self._shards) == 0
+        return whole and self._shards % readers == 0 and self._stride == 1 and not self.skipped
 
     def shuffled(self, generator: np.random.Generator, buffer_size: int) -> StreamExamples:
         """Blocks in another order, rows too within windows of at least `buffer_size` rows."""
@@ -232,19 +259,27 @@ class StreamExamples(_BaseExamplesIterable):
         return self if self._window is None else self._changed(_window=(self._window[0] + value, self._window[1]))
 
     def shuffle_data_sources(self, generator: np.random.Generator) -> StreamExamples:
-        """The blocks in another order within each round."""
+        """The blocks in another order within each round.
+
+        Raises:
+            DataSourcesShufflingDisallowed: samples were skipped; as in the library, the others stay in their order.
+        """
+        if self.skipped:
+            raise DataSourcesShufflingDisallowed()
         order = np.arange(self._shards) if self._order is None else self._order
         return self._changed(_order=copy.deepcopy(generator).permutation(order))
 
     def shard_data_sources(self, num_shards: int, index: int, contiguous: bool = True) -> StreamExamples:  # noqa: ARG002
         """Every `num_shards`-th of the blocks, from number `index` on."""
         count = min(num_shards, int(self.num_shards))
+        readers = (*self._readers, num_shards)
         if index >= count:
-            return self._changed(_end=0, _readers=(*self._readers, num_shards))
+            return self._changed(_end=0, _readers=readers)
         return self._changed(
             _offset=self._offset + self._stride * index,
             _stride=self._stride * count,
-            _readers=(*self._readers, num_shards),
+            _readers=readers,
+            skipped=(self.skipped + count - 1 - index) // count,  # as in the library, each leaves out a part of them
         )
 
     def reshard_data_sources(self) -> StreamExamples:

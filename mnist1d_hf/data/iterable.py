@@ -74,11 +74,52 @@ def stream(
     return Stream(examples, info=dataset_info(chosen), split=datasets.Split.TRAIN)
 
 
-class Stream(datasets.IterableDataset):
+class ResumedOnce(datasets.IterableDataset):
+    """An `IterableDataset` that goes on from a state once; the next epoch has its full length.
+
+    The library's own goes on from the same state again in each epoch, unless `set_epoch` is called between them.
+    `map` (so `batch`, too), `filter` and `with_format` keep this class.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from super().__iter__()
+        self._starting_state_dict = None
+
+    def iter(self, batch_size: int, drop_last_batch: bool = False) -> Iterator[Any]:
+        """As in the library."""
+        yield from super().iter(batch_size, drop_last_batch)
+        self._starting_state_dict = None
+
+    def map(self, *args: Any, **kwargs: Any) -> datasets.IterableDataset:
+        """As in the library."""
+        return _resumed_once(super().map(*args, **kwargs))
+
+    def filter(self, *args: Any, **kwargs: Any) -> datasets.IterableDataset:
+        """As in the library."""
+        return _resumed_once(super().filter(*args, **kwargs))
+
+    def with_format(self, type: str | None = None) -> datasets.IterableDataset:
+        """As in the library."""
+        return _resumed_once(super().with_format(type))
+
+
+def _resumed_once(dataset: datasets.IterableDataset) -> ResumedOnce:
+    return ResumedOnce(
+        dataset._ex_iterable,
+        info=dataset._info.copy(),
+        split=dataset._split,
+        formatting=dataset._formatting,
+        distributed=copy.deepcopy(dataset._distributed),
+        token_per_repo_id=dataset._token_per_repo_id,
+    )
+
+
+class Stream(ResumedOnce):
     """An `IterableDataset` of a stream: what costs the library's own the whole way costs this one nothing.
 
-    `skip` and `shuffle` right after `stream` (a format, `shard` or another `skip` may stand between) work on the index
-    of the samples; rows in the format "torch" are cut from whole blocks. All else is the library's.
+    `skip` and `shuffle` work on the index of the samples; rows in the format "torch" are cut from whole blocks. It
+    stays a `Stream` after `skip`, `shuffle`, `with_format`, `shard` and `split_dataset_by_node` (`data/sharing.py`).
+    All else takes samples as the library does.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -93,23 +134,20 @@ class Stream(datasets.IterableDataset):
 
     def _with(self, examples: StreamExamples, formatting: Any = None) -> Stream:
         """The same dataset over other examples, or in another format."""
-        return Stream(
-            examples,
-            info=self._info.copy(),
-            split=self._split,
-            formatting=formatting or self._formatting,
-            distributed=copy.deepcopy(self._distributed),
-        )
+        formatting = formatting or self._formatting
+        return Stream(examples, info=self._info.copy(), split=self._split, formatting=formatting)
 
     def with_format(self, type: str | None = None) -> Stream:
         """As in the library."""
         return self._with(self._ex_iterable, super().with_format(type)._formatting)
 
     def skip(self, n: int) -> datasets.IterableDataset:
-        """All but the first `n` samples, in constant time."""
-        if self._distributed or not self._ex_iterable.can_skip:
-            return super().skip(n)
-        return self._with(self._ex_iterable.skip(check_integer("n", n, 0, MAX_INDEX)))
+        """All but the first `n` samples, in constant time; of one part (a rank's, say) its own first `n`.
+
+        After `shuffle` it is the library's `skip`: exact, but it makes what it leaves out.
+        """
+        n = check_integer("n", n, 0, MAX_INDEX)
+        return self._with(self._ex_iterable.skip(n)) if self._ex_iterable.can_skip else super().skip(n)
 
     def shard(self, num_shards: int, index: int, contiguous: bool = True) -> Stream:
         """Part `index` of `num_shards`; the parts share the blocks, whatever `contiguous` says."""
@@ -121,17 +159,19 @@ class Stream(datasets.IterableDataset):
         generator: np.random.Generator | None = None,
         buffer_size: int = 1000,
         max_buffer_input_shards: int = 10,  # noqa: ARG002  # the library's; blocks need no such thing
-    ) -> Stream:
+    ) -> datasets.IterableDataset:
         """The samples in another order: blocks change places, and rows change places within windows of `buffer_size`.
 
         The order is a function of the seed, so that a state resumes exactly where it was taken.
         """
+        if self._ex_iterable.skipped:  # those samples stay out, whatever the order
+            return super().shuffle(seed=seed, generator=generator, buffer_size=buffer_size)
         generator = np.random.default_rng(seed) if generator is None else copy.deepcopy(generator)
         return self._with(self._ex_iterable.shuffled(generator, check_integer("buffer_size", buffer_size, 1)))
 
     def __iter__(self) -> Iterator[Any]:
         yield from self._rows() if self._in_rows else super().__iter__()
-        self._starting_state_dict = None  # a state is gone on from once: the next epoch has its full length
+        self._starting_state_dict = None
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         examples = self._part()
@@ -145,12 +185,10 @@ class Stream(datasets.IterableDataset):
                 yield dict(zip(columns, row, strict=True))
 
     def _part(self) -> StreamExamples:
-        """The examples that are for this rank and worker in this epoch, at the state to go on from."""
+        """The examples that are for this worker in this epoch, at the state to go on from."""
         examples: StreamExamples = self._ex_iterable
-        if self.epoch:
+        if self.epoch and not examples.skipped:
             examples = examples.shuffle_data_sources(np.random.default_rng(self.epoch)).shift_rngs(self.epoch)
-        if self._distributed:
-            examples = examples.shard_data_sources(self._distributed.world_size, self._distributed.rank)
         if "torch" in sys.modules:
             from torch.utils.data import get_worker_info
 
