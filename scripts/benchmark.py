@@ -32,8 +32,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import benchmark_training
+import datasets
 import numpy as np
 import torch.utils.data
+from datasets.distributed import split_dataset_by_node
 from readme import put_section
 from rich.console import Console
 from rich.progress import track
@@ -126,6 +128,8 @@ def in_turn(pairs: int, *functions: Callable[[], object]) -> list[list[float]]:
     return times
 
 
+# A name, a function and how many samples it makes; what stands beside it: the same three.
+Case = tuple[str, Callable[[], object], int, str, Callable[[], object], int]
 STREAM_SAMPLES = 500_000
 BATCH = 256
 
@@ -150,16 +154,6 @@ def stream_table(pairs: int) -> str:
     def loaded() -> None:
         assert sum(len(label) for _, label in loader) == count
 
-    few = mnist1d_hf.stream(num_samples=count // 10).with_format("torch")
-    rows_loader = torch.utils.data.DataLoader(few, batch_size=100)
-    batches_loader = torch.utils.data.DataLoader(few.batch(100), batch_size=None)
-
-    def in_rows() -> None:
-        assert sum(len(batch["label"]) for batch in rows_loader) == count // 10
-
-    def in_batches() -> None:
-        assert sum(len(batch["label"]) for batch in batches_loader) == count // 10
-
     def sliced() -> None:
         for start in range(0, count, BATCH):
             _ = signals[start : start + BATCH], labels[start : start + BATCH]
@@ -173,14 +167,7 @@ def stream_table(pairs: int) -> str:
             ("`sample`, one thread", one, count, "`mnist1d`", lambda: original(args), args.num_samples),
             ("`sample`, two processes", two, 2 * count, "one process", one, count),
             (f"`stream` through a `DataLoader`, batches of {BATCH}", loaded, count, "`sample`", one, count),
-            (
-                '`DataLoader(stream().with_format("torch"), batch_size=100)`',
-                in_rows,
-                count // 10,
-                "`.batch(100)`",
-                in_batches,
-                count // 10,
-            ),
+            *row_cases(count // 10),
             (f"slices of {BATCH} of tensors in memory", sliced, count, "`sample`", one, count),
         )
         rows = []
@@ -192,6 +179,29 @@ def stream_table(pairs: int) -> str:
                 (name, speeds[0], f"{other_name}: {speeds[1]}", f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}")
             )
     return markdown_table(("the stream", "samples/s", "beside it", "ratio"), rows)
+
+
+def row_cases(count: int) -> list[Case]:
+    """Rows through a plain `DataLoader`, as existing pipelines read them."""
+    whole = mnist1d_hf.stream(num_samples=count).with_format("torch")
+    part = split_dataset_by_node(mnist1d_hf.stream(num_samples=2 * count), 1, 2).with_format("torch")
+    rows = mnist1d_hf.load_dataset(split="train").with_format("torch")
+    copy = datasets.Dataset.from_dict(rows.with_format("numpy", dtype=None)[:], rows.features).with_format("torch")
+    name = '`DataLoader(stream().with_format("torch"), batch_size=100)`'
+    return [
+        read_case(name, whole, "`.batch(100)`", whole.batch(100), None),
+        read_case(
+            "the same of one of two ranks, `split_dataset_by_node`", part, "`.batch(100)`", part.batch(100), None
+        ),
+        read_case("the same of the 4,000 rows of `load_dataset`", rows, "a `Dataset` in memory", copy, 100),
+    ]
+
+
+def read_case(name: str, ours: object, other_name: str, theirs: object, batch_size: int | None) -> Case:
+    """Reading all batches of 100 of the one, and all batches of the other."""
+    loaders = [torch.utils.data.DataLoader(ours, batch_size=100), torch.utils.data.DataLoader(theirs, batch_size)]
+    read, other = (lambda loader=loader: sum(len(batch["label"]) for batch in loader) for loader in loaders)
+    return name, read, read(), other_name, other, other()
 
 
 def sample_part(number: int) -> int:

@@ -107,10 +107,10 @@ def test_an_epoch_skips_the_same_samples_in_the_same_order(indices):
 
 def test_workers_share_what_a_rank_has_left(indices):
     """Two workers leave out equally many samples of their own: what they read together in so many batches."""
-    part = split_dataset_by_node(stream(num_samples=9000).with_format("torch"), 1, 2)
+    part = split_dataset_by_node(stream(num_samples=5000).with_format("torch"), 1, 2)
     first = indices(itertools.islice(DataLoader(part, batch_size=None, num_workers=2), 1000))
     rest = indices(DataLoader(part.skip(1000), batch_size=None, num_workers=2))
-    assert sorted(first + rest) == own(1, 2, 0, 9000)
+    assert sorted(first + rest) == own(1, 2, 0, 5000)
 
 
 # What others do with a part. Each holds the samples in "x", and goes on from a state exactly where it was.
@@ -155,25 +155,23 @@ def test_other_datasets_go_to_the_library_untouched():
     assert not isinstance(exact, Stream)
 
 
-RESUMED = {
-    "rows": lambda: stream(num_samples=6000).with_format("torch"),
-    "shuffled": lambda: stream(num_samples=6000).with_format("torch").shuffle(seed=1, buffer_size=1000),
-    "map": lambda: stream(num_samples=6000).map(lambda row: row).with_format("torch"),
-    "filter": lambda: stream(num_samples=6000).filter(lambda row: row["label"] >= 0).with_format("torch"),
-    "batch": lambda: stream(num_samples=6000).with_format("torch").batch(100),
-}
-
-
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")  # torchdata 0.11 under torch 2.13
-@pytest.mark.parametrize("make", RESUMED.values(), ids=RESUMED)
 @pytest.mark.parametrize("stop", [0, 7])
-def test_a_stateful_loader_resumes_exactly_and_its_next_epochs_are_whole(make, stop, indices):
+@pytest.mark.parametrize(
+    ("change", "batch_size"),
+    [
+        (lambda rows: rows, 100),
+        (lambda rows: rows.shuffle(seed=1, buffer_size=1000), 100),
+        (lambda rows: rows.batch(100), None),
+    ],
+    ids=["rows", "shuffled", "batch"],
+)
+def test_a_stateful_loader_resumes_exactly_and_its_next_epochs_are_whole(change, batch_size, stop, indices):
     """Real workers that live through all epochs; the samples are compared in order."""
 
     def loader():
-        dataset = make()
-        batched = next(iter(dataset))["x"].ndim == 2
-        return StatefulDataLoader(dataset, None if batched else 100, num_workers=2, persistent_workers=True)
+        dataset = change(stream(num_samples=2500).with_format("torch"))
+        return StatefulDataLoader(dataset, batch_size, num_workers=2, persistent_workers=True)
 
     def read(batches):
         return indices({"x": x} for batch in batches for x in batch["x"])
@@ -185,8 +183,24 @@ def test_a_stateful_loader_resumes_exactly_and_its_next_epochs_are_whole(make, s
     resumed.load_state_dict(saved.state_dict())
     del batches, saved
     rest, following, last = (read(resumed) for _ in range(3))
-    assert sorted(first + rest) == list(range(6000))
+    assert sorted(first + rest) == list(range(2500))
     assert first + rest == following == last
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda dataset: dataset.map(lambda row: row),
+        lambda dataset: dataset.filter(lambda row: row["label"] >= 0),
+        lambda dataset: dataset.batch(1),
+        lambda dataset: dataset.map(lambda row: row).with_format("numpy").filter(lambda row: row["label"] >= 0),
+    ],
+)
+def test_the_epoch_after_a_resumed_one_has_its_full_length_behind_other_calls(change):
+    dataset, resumed = (change(stream(num_samples=1000).with_format("numpy")) for _ in range(2))
+    collections.deque(itertools.islice(dataset, 400), maxlen=0)
+    resumed.load_state_dict(dataset.state_dict())
+    assert [len(list(resumed)), len(list(resumed))] == [600, 1000]
 
 
 @pytest.mark.parametrize("form", [None, "arrow", "torch"])
