@@ -35,8 +35,8 @@ def stream(
     It holds the samples 0, 1, 2, ... that `mnist1d_hf.sample` gives for the same seed. `skip` and `shuffle` work in
     constant time, and a shuffled stream resumes exactly. Over any number of ranks
     (`datasets.distributed.split_dataset_by_node`, accelerate, the `Trainer`) and of `DataLoader` workers each comes
-    exactly once. A state (`state_dict`, `load_state_dict`) holds where it is; going on from it costs the same everywhere,
-    and needs the same number of ranks and workers.
+    exactly once. A state (`state_dict`, `load_state_dict`) holds where it is; going on from it costs the same
+    everywhere, and needs the same number of ranks and workers.
 
     Args:
         seed: 0 .. 2**63 - 1; different seeds are independent streams.

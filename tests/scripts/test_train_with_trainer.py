@@ -13,8 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets.distributed import split_dataset_by_node
 
-from mnist1d_hf import sample
+from mnist1d_hf import sample, stream
+
+torch = pytest.importorskip("torch", reason="needs the extra torch")
+from transformers import Trainer, TrainingArguments  # noqa: E402
 
 # The script, with a model that writes down every row it is trained on. Without the sharing as well, if told so.
 DRIVER = """
@@ -199,6 +203,25 @@ def test_a_killed_run_ends_with_the_same_weights(repository, train, made, tmp_pa
     del made[:]
     train("--max-steps", "1000002", "--batch-size", "256", "--seed", "5", "--output-dir", "late", "--resume")
     assert made == [500_000]
+
+
+def test_a_plain_trainer_resumes_as_the_readme_says(script, made):
+    """A split stream that skips, with `ignore_data_skip`: the weights of a run without a stop."""
+
+    def train(folder, rows, checkpoint=None):
+        torch.manual_seed(0)
+        model = script.Mnist1dForSequenceClassification(script.Mnist1dConfig())
+        options = {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 100, "ignore_data_skip": True}
+        args = TrainingArguments(folder, max_steps=6, save_steps=3, use_cpu=True, report_to="none", **options)
+        Trainer(model, args, train_dataset=rows).train(checkpoint)
+        return Path(folder, "checkpoint-6", "model.safetensors").read_bytes()
+
+    whole = train("whole", stream(5))
+    shutil.copytree("whole/checkpoint-3", "resumed/checkpoint-3")
+    del made[:]
+    rows = split_dataset_by_node(stream(5), 0, 1).skip(3 * 2 * 100)
+    assert train("resumed", rows, "resumed/checkpoint-3") == whole
+    assert made == [1, 2]  # samples 600 to 1199
 
 
 @pytest.mark.parametrize(
