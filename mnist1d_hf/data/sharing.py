@@ -40,9 +40,10 @@ def _wrap(module: ModuleType, name: str, ours: Any) -> None:
 
 def _split(theirs: Any, dataset: Any, *args: Any, **kwargs: Any) -> Any:
     part = theirs(dataset, *args, **kwargs)
+    if not isinstance(dataset, Stream):
+        return part
     shared = part._distributed
-    by_shards = getattr(shared, "strategy", "auto") != "examples" and dataset.num_shards >= shared.world_size
-    if not isinstance(dataset, Stream) or not by_shards:
+    if shared.strategy == "examples" or dataset.num_shards < shared.world_size:  # each rank reads all, and drops some
         return part
     return dataset._with(dataset._ex_iterable.split(shared.world_size, shared.rank))
 
