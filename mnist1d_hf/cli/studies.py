@@ -78,6 +78,7 @@ def _run(chosen: Study[Any], settings: Settings, folder: str, num_proc: int | No
     started = time.perf_counter()
     with progress(chosen.name, job.work) as advance:
         table = job.run(advance)
+    _print_summary(chosen, table, job.output.cost())
     _print_claims(chosen, job.output.verdict())
     if settings != chosen.full:
         _say("Not the settings of the full run: this shows that everything works, not whether the claims hold.")
@@ -97,6 +98,7 @@ def _recompute(chosen: Study[Any], folder: str | None) -> None:
         raise OutputError(f"{kept.folder}: belongs to the study {kept.manifest()['study']!r}, not to {chosen.name!r}")
     table = kept.table()
     again = as_kept(chosen, table, kept.store.read(TABLE))
+    _print_summary(chosen, table, kept.cost())
     _print_claims(chosen, again)
     if again != kept.verdict():
         raise OutputError(f"{kept.folder}: the verdict that is kept there is another; the study's command renews it")
@@ -118,6 +120,12 @@ def _describe(chosen: Study[Any]) -> None:
     full, quick = chosen.full.to_dict(), chosen.quick.to_dict()
     rows: list[tuple[str, ...]] = [(key, _text(value), _text(quick[key])) for key, value in full.items()]
     print_table("Settings", ("setting", "full", "--quick"), rows)
+
+
+def _print_summary(chosen: Study[Any], table: Any, cost: dict[str, Any]) -> None:
+    if chosen.summary is not None:
+        columns, rows = chosen.summary(table, cost["seconds"])
+        print_table(chosen.question, columns, rows, right=tuple(range(1, len(columns))), width=120)
 
 
 def _print_claims(chosen: Study[Any], verdict: dict[str, Any]) -> None:

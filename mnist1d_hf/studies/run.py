@@ -26,7 +26,7 @@ import torch
 import mnist1d_hf
 from mnist1d_hf import plots, runs
 from mnist1d_hf.data.config import check_integer
-from mnist1d_hf.errors import InvalidValueError, OutputError
+from mnist1d_hf.errors import InvalidValueError, OutputError, require
 from mnist1d_hf.files import write_errors
 from mnist1d_hf.processes import Report
 from mnist1d_hf.runs import RunFolder
@@ -108,6 +108,7 @@ class Job:
 
     Raises:
         InvalidValueError: no such device, fewer than one process.
+        MissingExtraError: a library that the study needs is not installed.
         OutputError: the directory belongs to something else, another process is at work in it, or a unit in it is
             damaged.
     """
@@ -120,6 +121,7 @@ class Job:
         num_proc: int | None = None,
         device: str = "cpu",
     ) -> None:
+        require(*study.libraries, extra="studies")
         _check_device(device)
         self.study, self.output, self.units = study, Output(folder), checked_units(study, settings)
         self.work = sum(unit.work for unit in self.units)

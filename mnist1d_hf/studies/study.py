@@ -23,6 +23,7 @@ from mnist1d_hf.studies.frames import Row
 from mnist1d_hf.studies.settings import Settings
 
 S = TypeVar("S", bound=Settings)
+Summary = tuple[tuple[str, ...], list[tuple[str, ...]]]  # columns and rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +74,9 @@ class Study(Generic[S]):
             left out if the settings left out its rows.
         minutes: time budget of the full run, in minutes of one core.
         findings: what nobody published before, computed from the table alone.
+        libraries: what a run needs beside the extra "torch"; the extra "studies" installs it.
+        summary: the result as one table for people, columns and rows, from the table and the seconds of one core that
+            each unit took; None where claims and findings say all.
     """
 
     name: str
@@ -85,6 +89,8 @@ class Study(Generic[S]):
     claims: Callable[[pd.DataFrame], list[Claim]]
     minutes: float
     findings: Callable[[pd.DataFrame], list[Finding]] = lambda _: []
+    libraries: tuple[str, ...] = ()
+    summary: Callable[[pd.DataFrame, Mapping[str, float]], Summary] | None = None
 
     @property
     def deviations(self) -> list[str]:
