@@ -6,7 +6,8 @@
 
 The package without any extra runs the tests of the data, with this Python and with the oldest one that is allowed. The
 dataset and the baselines are published to a loopback Hub, and loaded from there by old releases without this package;
-so are folders that `mnist1d-hf build` writes, with each of its options.
+so are folders that `mnist1d-hf build` writes, with each of its options. MiniRocket is compared with that of aeon, which
+does not know today's NumPy.
 The environments stay in .venv-compat and are used again while what they hold is asked for; the first run takes minutes.
 """
 
@@ -144,6 +145,17 @@ for name, logits in expected.items():
 print(f"{len(expected)} baselines, with their logits")
 """
 
+# aeon's MiniRocket: what it was fitted to, and its features.
+MINIROCKET = """
+import sys, numpy
+from aeon.transformations.collection.convolution_based import MiniRocket
+signals = numpy.load(sys.argv[1])
+transform = MiniRocket(n_kernels=int(sys.argv[3]), n_jobs=1).fit(signals["train"][:, None])
+*_, dilations, counts, biases = transform.parameters
+features = transform.transform(signals["test"][:, None])
+numpy.savez(sys.argv[2], dilations=dilations, counts=counts, biases=biases, features=features)
+"""
+
 
 BUILDS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -241,6 +253,7 @@ def environments() -> list[Environment]:
             (f"transformers=={transformers}.0", torch[0]),
             ("transformers", "huggingface_hub", "torch"),
         ),
+        Environment("aeon-1.3", ("aeon==1.3.0",), ("aeon", "numba", "numpy")),
         *(
             Environment(
                 name,
@@ -317,6 +330,32 @@ def load_published(environment: Environment, folder: Path, hub: dict[str, str], 
     return run([python, "-c", LOAD_MODELS, NAMESPACE, str(numbers[1])], 600, env=home, cwd=folder)
 
 
+def compare_minirocket(environment: Environment) -> str:
+    """MiniRocket here and in aeon, from one training signal: which one biases come from is random otherwise."""
+    import numpy as np
+
+    from mnist1d_hf.data.stream import sample
+    from mnist1d_hf.studies import minirocket
+
+    train, test = sample(range(1), 0)[0], sample(range(500), 1)[0]
+    for features in (420, 9996):
+        ours = minirocket.fit(train, features)
+        with tempfile.TemporaryDirectory(prefix="mnist1d-compat-") as folder:
+            given, taken = f"{folder}/signals.npz", f"{folder}/aeon.npz"
+            np.savez(given, train=train, test=test)
+            run([environment.interpreter, "-c", MINIROCKET, given, taken, str(features)], 600)
+            theirs = dict(np.load(taken))
+        equal = (np.abs(ours.transform(test) - theirs["features"]) < 1e-6).mean()
+        if (
+            ours.dilations != tuple(theirs["dilations"]) or equal < 0.9999
+        ):  # the rest: values at a bias, but for rounding
+            raise RuntimeError(f"MiniRocket: {100 * equal:.3f} % of the features are aeon's, expected 99.99 %")
+        biases = np.concatenate([values.ravel() for values in ours.biases])
+        if not np.allclose(biases, theirs["biases"], atol=1e-4):
+            raise RuntimeError("MiniRocket: other biases than aeon's")
+    return "MiniRocket with 420 and 9,996 features, that of this package"
+
+
 def try_one(environment: Environment, attempt: Callable[[Environment], str]) -> tuple[str, ...]:
     """A row of the table."""
     started = time.perf_counter()
@@ -346,7 +385,8 @@ def main() -> None:
         sys.exit(2)
     chosen = [known[name] for name in sys.argv[1:] or known]
     rows = [try_one(environment, run_base_tests) for environment in chosen if environment.base]
-    readers = [environment for environment in chosen if not environment.base]
+    rows += [try_one(environment, compare_minirocket) for environment in chosen if environment.name.startswith("aeon")]
+    readers = [environment for environment in chosen if environment.name.startswith(("datasets", "transformers"))]
     if readers:
         with tempfile.TemporaryDirectory(prefix="mnist1d-compat-") as name, published(Path(name)) as hub:
             numbers = expected_numbers(hub["HF_ENDPOINT"], Path(name))

@@ -23,7 +23,7 @@ NETWORKS: dict[str, dict[str, Any]] = {  # arguments of Mnist1dConfig
     "resnet": {"architecture": "resnet", "widths": (16, 32, 64), "strides": (2, 2, 2)},
     "transformer": {"architecture": "transformer", "kernel_sizes": (8,), "strides": (4,), "paddings": (2,)},
 }
-NETWORK_GRID = tuple({"learning_rate": rate, "dropout": dropout} for rate in (2e-3, 8e-3) for dropout in (0.0, 0.3))
+NETWORK_GRID = tuple({"learning_rate": rate, "dropout": dropout} for rate in (3e-3, 1e-2) for dropout in (0.0, 0.3))
 
 
 def train_networks(
