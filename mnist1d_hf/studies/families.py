@@ -30,9 +30,9 @@ Deviations:
 - Two seeds choose the configuration for all ten. The intervals leave that choice out, and that of the fresh samples.
 - MiniRocket has 4,032 features instead of the paper's 9,996, and a ridge penalty chosen on held-out samples instead of
   by leave-one-out; a last tenth is not trained on.
-- Learning rates were set after trials on held-out samples of other seeds. The range of the ridge penalty was set after a
-  trial that read 10,000 of the fresh samples; within the grids these choose nothing. Sizes of networks, steps and trees
-  were set by what they cost.
+- Learning rates were set after trials on held-out samples of other seeds. The range of the ridge penalty was set after
+  a trial that read 10,000 of the fresh samples; within the grids these choose nothing. Sizes of networks, steps and
+  trees were set by what they cost.
 
 Expected: the order of table 1 at 4,000 samples; MiniRocket, which has convolutions without learning any, above all
 others that are no networks, and above the networks when samples are few; no family at what Bayes reaches.
