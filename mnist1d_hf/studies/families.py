@@ -257,7 +257,8 @@ def summary(table: pd.DataFrame, seconds: Mapping[str, float]) -> tuple[tuple[st
             rows.append((LABELS[family], *[value] * len(sizes), "", ""))
             continue
         cells = [_mean_and_std(accuracy(table, family, samples)) for samples in sizes]
-        kept = select(table, family=family, samples=large)["parameters"].median()
+        chosen = table[table["configuration"] != NOTEBOOK]
+        kept = select(chosen, family=family, samples=large)["parameters"].median()
         spent = sum(value for key, value in seconds.items() if key.startswith(f"{family}-{large}-"))
         rows.append((LABELS[family], *cells, f"{kept:,.0f}", f"{spent:.0f}"))
     counts = [f"{samples:,}" for samples in sizes]
