@@ -346,8 +346,8 @@ def _exact_product(normals: Array, factors: Array) -> Array:
 
 def _philox(seed: int, purpose: int, counter: int, count: int) -> Array:
     """`count` raw 64-bit words from this place on; a step of the counter makes four of them."""
-    mask = 2**64 - 1
-    bits = np.random.Philox(key=[seed, purpose], counter=[counter & mask, counter >> 64, 0, 0])
+    words = np.array([counter % 2**64, counter >> 64, 0, 0], dtype=np.uint64)  # of a list NumPy makes rounded floats
+    bits = np.random.Philox(key=[seed, purpose], counter=words)
     return bits.random_raw(count)
 
 

@@ -75,6 +75,12 @@ def test_indices_reach_to_the_end():
     assert x.tobytes() == np.concatenate([sample([2**60 - 1])[0], sample([0])[0]]).tobytes()
 
 
+def test_the_counter_is_exact_above_2_to_63():
+    """Long signals get there, and a floating-point number does not hold such a counter to its last digit."""
+    words = stream._philox(5, 7, 2**63 + 3, 12)
+    assert [stream._philox(5, 7, 2**63 + 3 + step, 4).tolist() for step in range(3)] == words.reshape(3, 4).tolist()
+
+
 def _by_hand(config, label, latents, templates, seed):
     """Noise-free signals, slowly, from their latents."""
     grid, fine = np.linspace(0, 1, config.padded_length), np.linspace(0, 1, config.final_seq_length)
