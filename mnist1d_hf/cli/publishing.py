@@ -26,9 +26,13 @@ MODELS_EXAMPLES = (
     "mnist1d-hf publish models --namespace org cnn gru --collection MNIST-1D"
 )
 
+SPACE_EXAMPLES = (
+    "Examples: mnist1d-hf publish space --dry-run | mnist1d-hf publish space --repo-id me/mnist1d-playground"
+)
+
 app = typer.Typer(
     rich_markup_mode=None,
-    help="Put the dataset or the baselines on the Hugging Face Hub: stage, check, one commit, read back.",
+    help="Put the dataset, the baselines or the playground on the Hugging Face Hub: stage, check, commit, read back.",
 )
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; without a token this is all.")]
@@ -93,6 +97,27 @@ def publish_models(
 
     options = {"private": private, "create_pr": create_pr, "collection": collection, "message": message or MESSAGE}
     repositories = model_repositories(namespace or NOBODY, names or [], dataset_id)
+    return _run(repositories, dry_run, output, revision, tag, no_tag, options)
+
+
+@app.command("space", epilog=SPACE_EXAMPLES)
+def publish_space(
+    repo_id: Annotated[str | None, typer.Option(help="NAMESPACE/mnist1d-playground.", show_default=False)] = None,
+    dry_run: DryRun = False,
+    private: Private = False,
+    create_pr: CreatePr = False,
+    revision: Revision = "main",
+    tag: Tag = None,
+    no_tag: NoTag = False,
+    collection: Collection = None,
+    message: Message = None,
+    output: Output = None,
+) -> int:
+    """Publish the playground, a static page, as a Space."""
+    from mnist1d_hf.publishing.repositories import NOBODY, PLAYGROUND, space_repository
+
+    options = {"private": private, "create_pr": create_pr, "collection": collection, "message": message or MESSAGE}
+    repositories = [space_repository(repo_id or f"{NOBODY}/{PLAYGROUND}")]
     return _run(repositories, dry_run, output, revision, tag, no_tag, options)
 
 

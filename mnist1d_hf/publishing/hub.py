@@ -27,6 +27,7 @@ Report = Callable[[str], object]
 
 # The base class of whatever HTTP library this release of huggingface_hub uses (httpx, httpx2).
 _HTTP_ERROR: type[BaseException] = HfHubHTTPError.__mro__[1]
+_PREFIXES = {"dataset": "datasets/", "space": "spaces/"}  # of addresses; models have none
 _LONGEST_REQUEST = 600.0  # seconds; a server that asks for more is not waited for
 _REMEDIES = {
     400: "the Hub does not accept this; correct it and try again",
@@ -127,7 +128,7 @@ class Hub:
         self.repo_id, self.repository = repository.repo_id, repository
         self.place: dict[str, Any] = {"repo_id": repository.repo_id, "repo_type": repository.repo_type}
         self.api = HfApi(token=token or False)
-        self.url = f"{self.api.endpoint}/{'datasets/' if repository.repo_type == 'dataset' else ''}{self.repo_id}"
+        self.url = f"{self.api.endpoint}/{_PREFIXES.get(repository.repo_type, '')}{self.repo_id}"
         self.token, self.policy, self.report, self.work = token, policy, report, work
 
     def call(self, doing: str, function: Callable[..., Any], **options: Any) -> Any:

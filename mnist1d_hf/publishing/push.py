@@ -272,7 +272,9 @@ class _Publisher(Hub):
         private = self.is_private()
         if private is None:
             self.report(f"{self.repo_id}: creating the repository")
-            wanted = {"private": options.private or None, "exist_ok": True}
+            wanted: dict[str, Any] = {"private": options.private or None, "exist_ok": True}
+            if self.repository.repo_type == "space":
+                wanted["space_sdk"] = "static"
             self.call("creating the repository", self.api.create_repo, **wanted)
             private = self.is_private()
         if private is None:

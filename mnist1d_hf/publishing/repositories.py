@@ -1,4 +1,4 @@
-"""What is published, and where: the dataset's repository, one repository for each baseline, and the files in them."""
+"""What is published, and where: the dataset, one repository for each baseline, the playground; the files in them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ EVAL_RESULTS = ".eval_results/mnist1d.yaml"
 # Files of the package that lie beside the weights.
 MODEL_CODE = ("configuration_mnist1d.py", "modeling_mnist1d.py", "pipeline_mnist1d.py")
 OLDEST_TRANSFORMERS = "5.4"  # as in pyproject.toml: the published code needs it too
+PLAYGROUND = "mnist1d-playground"  # name of the Space
 FRESH_SAMPLES = 100_000  # of the stream, on which the published weights are evaluated too
 
 
@@ -38,9 +39,9 @@ class Repository:
     """A repository to be published.
 
     Attributes:
-        repo_id, repo_type: "NAMESPACE/NAME"; "dataset" or "model".
+        repo_id, repo_type: "NAMESPACE/NAME"; "dataset", "model" or "space".
         dataset_id: the dataset's repository, which the card of a baseline names.
-        baseline: name of the baseline; None for the dataset itself.
+        baseline: name of the baseline; None for the dataset and the Space.
     """
 
     repo_id: str
@@ -84,6 +85,16 @@ def model_repositories(namespace: str, names: Iterable[str] = (), dataset_id: st
     dataset_id = check_repo_id(dataset_id or f"{namespace}/mnist1d")
     chosen = list(dict.fromkeys(folder_of(name).name for name in names)) or [entry.name for entry in list_pretrained()]
     return [Repository(check_repo_id(f"{namespace}/mnist1d-{name}"), "model", dataset_id, name) for name in chosen]
+
+
+def space_repository(repo_id: str) -> Repository:
+    """The Space with the playground.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: a bad name.
+    """
+    namespace = check_repo_id(repo_id).partition("/")[0]
+    return Repository(repo_id, "space", f"{namespace}/mnist1d")
 
 
 def published_config(name: str) -> Mnist1dBuilderConfig:

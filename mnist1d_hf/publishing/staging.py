@@ -66,7 +66,7 @@ def stage(
     """Write everything that a repository is to hold.
 
     A dataset: Parquet of every configuration, card, figures, checksums. A baseline: weights, configuration, code,
-    recorded results, card, checksums.
+    recorded results, card, checksums. A Space: the page of the playground, card, checksums.
 
     Args:
         repository: what to stage.
@@ -83,7 +83,9 @@ def stage(
     """
     target = Path(os.path.abspath(os.path.expanduser(folder)))
     with _whole(target) as draft:
-        if repository.baseline is None:
+        if repository.repo_type == "space":
+            _stage_space(repository, draft, report)
+        elif repository.baseline is None:
             _stage_dataset(repository, draft, report)
         else:
             _stage_model(repository, repository.baseline, draft, report, FRESH_SAMPLES if fresh is None else fresh)
@@ -281,11 +283,22 @@ def _copy_model(source: Path, folder: Path) -> dict[str, Any]:
     return config
 
 
+# The Space
+
+
+def _stage_space(repository: Repository, folder: Path, report: Report) -> None:
+    from mnist1d_hf.playground.build import build
+
+    report("page")
+    build(folder, namespace=repository.repo_id.partition("/")[0])
+
+
 # The check
 
 
 def check(repository: Repository, folder: Path) -> None:
-    """See that a folder is fit to be published: checksums, the data or the model loads, the card's YAML agrees.
+    """See that a folder is fit to be published: checksums, the data or the model loads, the page is the package's,
+    the card's YAML agrees.
 
     Raises:
         OutputError: all that is wrong, each with the file, what was expected and what was found.
@@ -297,7 +310,12 @@ def check(repository: Repository, folder: Path) -> None:
     if not problems:
         try:
             card = RepoCard.load(folder / CARD).data
-            problems = _check_dataset(folder, card) if repository.baseline is None else _check_model(repository, folder)
+            if repository.repo_type == "space":
+                problems = _check_space(repository, folder, card)
+            elif repository.baseline is None:
+                problems = _check_dataset(folder, card)
+            else:
+                problems = _check_model(repository, folder)
         except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
             problems = [" ".join(str(error).split()) or type(error).__name__]
     if problems:
@@ -348,3 +366,17 @@ def _check_model(repository: Repository, folder: Path) -> list[str]:
     accuracies = (results["released"]["test"], round(results["test_accuracy"]["mean"], 6))
     expected = (repository.dataset_id, configuration, *accuracies)
     return [] if stated == expected else [f"{CARD}: model-index: expected {expected}, found {stated}"]
+
+
+def _check_space(repository: Repository, folder: Path, card: CardData) -> list[str]:
+    """What is wrong: files that this package would not make, or YAML with which the Hub would not show the page."""
+    with tempfile.TemporaryDirectory(prefix="mnist1d-hf-") as place:
+        _stage_space(repository, Path(place), lambda _: None)
+        made = Store(Path(place))
+        sums = {name: made.digest(name) for name in made.names() if name != CARD}  # the Hub's card may have more keys
+        problems = [f"{name} {what}" for name, what in damaged_files(Store(folder), sums).items()]
+        expected = RepoCard.load(Path(place) / CARD).data.to_dict()
+    for key, wanted in expected.items():
+        if card.get(key) != wanted:
+            problems.append(f"{CARD}: {key}: expected {wanted!r}, found {card.get(key)!r}")
+    return problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import mimetypes
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -17,7 +18,7 @@ from tests.hub.state import DATE, Commit, HubError, Repo, State, User, git_name
 if TYPE_CHECKING:
     from tests.hub.server import Request
 
-_R = r"/api/(?P<kind>models|datasets)/(?P<repo_id>[^/]+/[^/]+)"
+_R = r"/api/(?P<kind>models|datasets|spaces)/(?P<repo_id>[^/]+/[^/]+)"
 _V = r"(?P<rev>refs/(?:pr|convert)/[^/]+|[^/]+)"
 _ROUTES = [
     ("POST", r"/api/validate-yaml", "validate_yaml"),
@@ -31,13 +32,15 @@ _ROUTES = [
     ("POST", f"{_R}/tag/{_V}", "create_tag"),
     ("POST", f"{_R}/branch/(?P<name>[^/]+)", "create_branch"),
     ("GET", f"{_R}/discussions", "discussions"),
-    ("GET", rf"/(?P<kind>datasets/)?(?P<repo_id>[^/]+/[^/]+)/resolve/{_V}/(?P<path>.+)", "resolve"),
+    ("GET", rf"/(?P<kind>datasets/|spaces/)?(?P<repo_id>[^/]+/[^/]+)/resolve/{_V}/(?P<path>.+)", "resolve"),
     ("GET", r"/api/collections", "list_collections"),
     ("POST", r"/api/collections", "create_collection"),
     ("GET", r"/api/collections/(?P<slug>[^/]+/[^/]+)", "collection"),
     ("POST", r"/api/collections/(?P<slug>[^/]+/[^/]+)/items", "add_item"),
 ]
 _PATTERNS = [(method, re.compile(pattern), name) for method, pattern, name in _ROUTES]
+_KINDS = {"datasets": "dataset", "spaces": "space"}
+_PREFIXES = {"dataset": "datasets/", "space": "spaces/"}  # of pages; models have none
 _LICENSES = ("apache-2.0", "mit", "cc-by-4.0", "unknown", "other")
 
 
@@ -55,7 +58,7 @@ class Api:
             if legal == method and found:
                 parts = {key: None if value is None else unquote(value) for key, value in found.groupdict().items()}
                 if "kind" in parts:
-                    parts["kind"] = "dataset" if (parts["kind"] or "").startswith("datasets") else "model"
+                    parts["kind"] = _KINDS.get((parts["kind"] or "").strip("/"), "model")
                 return getattr(self, name)(request, **parts)
         raise HubError(404, "Sorry, we can't find the page you are looking for.")
 
@@ -120,7 +123,8 @@ class Api:
         data = repo.served.get(name, commit.tree[path])
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
         part = data[int(found[1]) : int(found[2] or len(data)) + 1] if found else data
-        return part, {"X-Repo-Commit": commit.sha, "ETag": f'"{name}"'}
+        media = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        return part, {"X-Repo-Commit": commit.sha, "ETag": f'"{name}"', "Content-Type": media}
 
     # Writing
 
@@ -128,9 +132,11 @@ class Api:
         user, items = self._writer(request), request.json()
         kind, owner = items.get("type") or "model", items.get("organization") or user.name
         repo_id = f"{owner}/{items['name']}"
+        if kind == "space" and not items.get("sdk"):
+            raise HubError(400, "Missing sdk")
         if not user.owns(repo_id):
             raise HubError(403, f'You don\'t have the rights to create a {kind} under the namespace "{owner}"')
-        answer = {"url": f"{self.url}/{'datasets/' if kind == 'dataset' else ''}{repo_id}"}
+        answer = {"url": f"{self.url}/{_PREFIXES.get(kind, '')}{repo_id}"}
         if (kind, repo_id) in self.state.repos:
             raise HubError(409, "You already created this repo", **answer)
         self.state.create(kind, repo_id, items.get("visibility") == "private" or bool(items.get("private")))
@@ -175,7 +181,7 @@ class Api:
         if request.query.get("create_pr"):
             number = len(repo.pulls) + 1
             repo.pulls.append({"num": number, "title": header["summary"], "status": "open", "author": user.name})
-            ref, page = f"refs/pr/{number}", f"{self.url}/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
+            ref, page = f"refs/pr/{number}", f"{self.url}/{_PREFIXES.get(kind, '')}{repo_id}"
             repo.refs[ref] = base.sha
             answer = {"pullRequestUrl": f"{page}/discussions/{number}"}
         sha = repo.commit(ref, tree, header["summary"], user.name)

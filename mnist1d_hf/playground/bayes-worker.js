@@ -1,0 +1,5 @@
+// Bayes' rule beside the page, so that the page goes on while it counts.
+import { posterior, prepare } from "./bayes.js";
+
+prepare();
+onmessage = ({ data: { id, x } }) => postMessage({ id, probabilities: Array.from(posterior(x)) });
