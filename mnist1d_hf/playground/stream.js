@@ -32,6 +32,8 @@ export function sample(indices, seed = 0, config = {}) {
   const latents = { padding: new Int32Array(n), translation: new Int32Array(n) };
   Object.assign(latents, { scale: new Float64Array(n), shear: new Float64Array(n) });
   const x = new Float32Array(n * length);
+  const table = normalTable();
+  const normals = new Float64Array(4 * plan.words);
   let [words, start] = [null, -1n];
   for (let i = 0; i < n; i++) {
     const index = whole("index", indices[i], MAX_INDEX - 1n);
@@ -41,7 +43,8 @@ export function sample(indices, seed = 0, config = {}) {
     const drawn = draw(plan, words.subarray(at, at + 6));
     label[i] = drawn.label;
     for (const name of Object.keys(latents)) latents[name][i] = drawn[name];
-    const normals = new Uint16Array(words.buffer, 4 * (at + 6), 4 * (plan.words - 3));
+    const bits = new Uint16Array(words.buffer, 4 * (at + 6), 4 * (plan.words - 3));
+    for (let k = 0; k < bits.length; k++) normals[k] = table[bits[k]];
     fill(plan, drawn, normals, x.subarray(i * length, (i + 1) * length));
   }
   if (plan.config.shuffle_seq) shuffle(x, positionOrder(key, length));
@@ -183,8 +186,9 @@ function moments({ config, length, left, after, slope, dilated }, shifts, smooth
     for (const row of dilated.flat()) {
       for (let shift = 0; shift < shifts; shift++) {
         const times = shift ? 1 : 1 + max_translation - shifts;
-        const place = (((left[j] - shift) % points) + points) % points;
-        const [a, b] = [row[place], row[(place + 1) % points]];
+        const place = around(left[j] - shift, points);
+        const a = row[place];
+        const b = row[place + 1 < points ? place + 1 : 0];
         const clean = a + after[j] * (b - a);
         total += times;
         mean += times * clean;
@@ -229,30 +233,33 @@ function draw({ config, span }, [low0, high0, low1, high1, low2, high2]) {
   };
 }
 
-/** One signal, written into x; `normals` are 16-bit numbers, places in the table of quantiles. */
+/** One signal, from its latents and its normal numbers, written into x. */
 function fill(plan, drawn, normals, x) {
   const { config, length, left, after, terms, factors, slope, offset, std, white } = plan;
-  const table = normalTable();
   const row = plan.dilated[drawn.label][drawn.padding - config.padding[0]];
   const shift = drawn.translation < plan.shifts ? drawn.translation : 0;
   const [scale, shear] = [fround(drawn.scale), fround(drawn.shear)];
   const smooth = (column) => {
     let sum = 0;
-    for (let k = 0; k < terms; k++) sum += table[normals[k]] * factors[column * terms + k];
+    for (let k = 0; k < terms; k++) sum += normals[k] * factors[column * terms + k];
     return fround(sum);
   };
   for (let j = 0; j < length; j++) {
-    const place = (left[j] - shift + config.points) % config.points;
-    const [a, b] = [row[place], row[(place + 1) % config.points]];
+    const place = around(left[j] - shift, config.points);
+    const a = row[place];
+    const b = row[place + 1 < config.points ? place + 1 : 0];
     let value = fround(fround((a + after[j] * (b - a)) / std) * scale);
     if (a === 0) value = fround(value + smooth(j)); // padding takes the correlated noise
     if (b === 0) value = fround(value + smooth(length + j));
     for (const { place: source, weight, start } of white) {
-      if (j >= start) value = fround(value + fround(table[normals[terms + source[j]]] * weight[j]));
+      if (j >= start) value = fround(value + fround(normals[terms + source[j]] * weight[j]));
     }
     x[j] = fround(value - fround(shear * slope[j])) - offset;
   }
 }
+
+/** A place on the circle of `points`, from one that may lie before its start. */
+const around = (place, points) => (place < 0 ? place + points : place);
 
 /** The permutation of the points that belongs to a seed. */
 function positionOrder(key, length) {
