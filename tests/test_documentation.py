@@ -95,7 +95,7 @@ def test_changelog_names_the_version():
 
 
 LIBRARIES = ("torch", "transformers", "matplotlib")
-TOP = ("mnist1d_hf.publishing", "mnist1d_hf.studies", "mnist1d_hf.cli")
+TOP = ("mnist1d_hf.publishing", "mnist1d_hf.studies", "mnist1d_hf.playground", "mnist1d_hf.cli")
 MIDDLE = ("mnist1d_hf.training", "mnist1d_hf.export", "mnist1d_hf.plots")
 ROOMS = {  # what the modules of each may not import when they are loaded
     "*.py": (*LIBRARIES, "mnist1d_hf.models", "mnist1d_hf.training", "mnist1d_hf.export", *TOP),
@@ -105,7 +105,8 @@ ROOMS = {  # what the modules of each may not import when they are loaded
     "training/*.py": ("mnist1d_hf.export", "mnist1d_hf.plots", *TOP),
     "studies/*.py": ("mnist1d_hf.publishing", "mnist1d_hf.cli", "typer", "rich"),
     "publishing/*.py": ("mnist1d_hf.cli", "typer", "rich"),
-    "cli/*.py": (*LIBRARIES, "mnist1d_hf.models", "mnist1d_hf.training", "mnist1d_hf.publishing", "mnist1d_hf.studies"),
+    "playground/*.py": (*LIBRARIES, "mnist1d_hf.publishing", "mnist1d_hf.cli", "typer", "rich"),
+    "cli/*.py": (*LIBRARIES, "mnist1d_hf.models", "mnist1d_hf.training", *TOP[:-1]),
 }
 
 

@@ -9,6 +9,7 @@ import typer
 
 import mnist1d_hf
 from mnist1d_hf.cli import data, publishing, studies, training
+from mnist1d_hf.cli.playground import playground
 from mnist1d_hf.cli.terminal import INTERRUPTED, run_main
 from mnist1d_hf.errors import UserError
 
@@ -86,4 +87,5 @@ app.command(epilog="Examples: mnist1d-hf evaluate cnn | mnist1d-hf evaluate runs
     training.evaluate
 )
 app.command(epilog=studies.STUDY_EXAMPLES)(studies.study)
+app.command(epilog="Examples: mnist1d-hf playground | mnist1d-hf playground --port 8000 --no-browser")(playground)
 app.add_typer(publishing.app, name="publish")

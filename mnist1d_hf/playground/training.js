@@ -16,7 +16,7 @@ const $ = (id) => document.getElementById(id);
 
 let worker = null;
 let running = false;
-let history = []; // reports of the worker
+let reports = []; // reports of the worker
 let test = null;
 
 export function start() {
@@ -35,7 +35,7 @@ export function start() {
     if (names.has("net") && !names.has("width") && net !== state.net) update({ width: USUAL[state.net] });
     net = state.net;
     if (SETTINGS.some((name) => names.has(name)) && !names.has("steps")) reset();
-    else if (names.has("steps") && !running && state.steps !== (history.at(-1)?.steps ?? 0)) restore();
+    else if (names.has("steps") && !running && state.steps !== (reports.at(-1)?.steps ?? 0)) restore();
   });
   bind("part", (part) => part === "train" && restore());
   show();
@@ -43,9 +43,9 @@ export function start() {
 
 /** Train to the step that the address names. */
 function restore() {
-  if (state.part !== "train" || !state.steps || history.at(-1)?.steps === state.steps || running) return;
+  if (state.part !== "train" || !state.steps || reports.at(-1)?.steps === state.steps || running) return;
   stop();
-  history = [];
+  reports = [];
   go(state.steps);
 }
 
@@ -86,14 +86,14 @@ function stop() {
 
 function reset() {
   stop();
-  history = [];
+  reports = [];
   update({ steps: 0 });
   show();
 }
 
 let said = 0;
 function report(data) {
-  history.push(data);
+  reports.push(data);
   if (data.done) running = false;
   update({ steps: data.steps });
   if (data.done) say("Done");
@@ -103,7 +103,7 @@ function report(data) {
 
 /** For screen readers, now and then. */
 function say(what) {
-  const last = history.at(-1);
+  const last = reports.at(-1);
   if (!last) return;
   said = last.seconds;
   $("train-status").textContent = `${what}: step ${last.steps}, accuracy ${percent(last.accuracy)}`;
@@ -112,10 +112,10 @@ function say(what) {
 // Showing
 
 function show() {
-  const last = history.at(-1);
+  const last = reports.at(-1);
   $("train-start").textContent = running ? "Pause" : last ? "Go on" : "Start";
   $("train-start").disabled = !running && last?.steps >= MOST;
-  const reached = history.find(({ accuracy }) => accuracy >= 0.9);
+  const reached = reports.find(({ accuracy }) => accuracy >= 0.9);
   const figures = {
     Accuracy: last ? percent(last.accuracy, 1) : "–",
     Steps: last ? last.steps.toLocaleString("en") : "–",
@@ -124,19 +124,19 @@ function show() {
     Parameters: last ? last.parameters.toLocaleString("en") : "–",
   };
   $("train-figures").replaceChildren(...Object.entries(figures).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
-  plot("train-accuracy", history.map(({ accuracy }) => accuracy), 1, percent, 0.9);
-  const losses = history.map(({ loss }) => loss);
+  plot("train-accuracy", reports.map(({ accuracy }) => accuracy), 1, percent, 0.9);
+  const losses = reports.map(({ loss }) => loss);
   plot("train-loss", losses, Math.max(2.5, Math.min(5, ...losses)), (value) => value.toFixed(1));
   showMistakes(last);
 }
 
 /** A curve over the steps, from 0 to `top`; `goal` is marked. */
 function plot(id, values, top, words, goal = null) {
-  const steps = history.at(-1)?.steps ?? 1000;
+  const steps = reports.at(-1)?.steps ?? 1000;
   const label = values.length ? `From ${words(values[0])} to ${words(values.at(-1))} in ${steps} steps` : "Nothing yet";
   const svg = draw("svg", { role: "img", "aria-label": label, viewBox: "0 0 100 100", preserveAspectRatio: "none" });
   if (goal) svg.append(draw("path", { class: "goal", d: `M0 ${100 * (1 - goal)}H100` }));
-  const points = values.map((value, i) => `${(100 * history[i].steps) / steps} ${(100 * (1 - Math.min(value, top) / top)).toFixed(2)}`);
+  const points = values.map((value, i) => `${(100 * reports[i].steps) / steps} ${(100 * (1 - Math.min(value, top) / top)).toFixed(2)}`);
   if (points.length) svg.append(draw("path", { class: "line", d: `M${points.join("L")}` }));
   const y = make("div", { class: "y", "aria-hidden": "true" }, make("span", {}, words(top)), make("span", {}, words(top / 2)), make("span", {}, words(0)));
   const x = make("div", { class: "x", "aria-hidden": "true" }, make("span", {}, "0"), make("span", {}, `${steps.toLocaleString("en")} steps`));
