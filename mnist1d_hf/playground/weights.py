@@ -1,0 +1,171 @@
+"""The weights of the bundled networks in one file, and their layers as a list that networks.js goes through.
+
+Read without torch: a safetensors file is a length, a JSON header and the numbers. Batch normalisation is written as the
+scale and the shift that it comes to after training.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import mnist1d_hf
+
+Array = NDArray[Any]
+Layer = dict[str, Any]
+
+PRETRAINED = Path(mnist1d_hf.__file__).parent / "models" / "pretrained"
+NETWORKS = ("logistic", "mlp", "cnn", "gru", "resnet")  # in the order of the page
+# The matrices of the ResNet are stored as integers with so few bits, since with 32 it would be larger than the page may
+# be. Its class is the same on 9,999 of 10,000 signals.
+BITS = {"resnet": 10}
+_EPS = 1e-5  # of torch's batch normalisation
+
+
+def export_weights() -> tuple[bytes, dict[str, Any]]:
+    """The numbers of all networks, one after the other, and what networks.js has to know of them.
+
+    Returns:
+        The bytes of weights.bin, and the manifest {name: {"parameters", "accuracy", "layers"}}: parameters before the
+        folding, the fraction right on the test split of the released checkpoint, and the layers in order. A tensor in
+        it is {"shape", "offset" (in bytes)}: float32; with {"bits"} too, the scale of each row, float32, and then
+        integers of so many bits, packed from the lowest bit on, which are 2**(bits - 1) too large.
+    """
+    file = bytearray()
+    manifest = {name: _network(PRETRAINED / name, file, BITS.get(name)) for name in NETWORKS}
+    return bytes(file), manifest
+
+
+def _network(folder: Path, file: bytearray, bits: int | None) -> dict[str, Any]:
+    config, results = (json.loads((folder / name).read_text("utf-8")) for name in ("config.json", "results.json"))
+    tensors = read_safetensors(folder / "model.safetensors")
+    layers = _LAYERS[config["architecture"]](config, tensors)
+    for layer in _flat(layers):
+        for key, value in layer.items():
+            if isinstance(value, np.ndarray):
+                layer[key] = _store(value, file, bits if value.ndim > 1 else None)
+    return {"parameters": results["parameters"], "accuracy": results["released"]["test"], "layers": layers}
+
+
+def read_safetensors(path: Path) -> dict[str, Array]:
+    """The float32 tensors of a file, by name."""
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    return {
+        name: np.frombuffer(data[start:], "<f4", int(np.prod(entry["shape"])), entry["data_offsets"][0]).reshape(
+            entry["shape"]
+        )
+        for name, entry in header.items()
+        if entry.get("dtype") == "F32"
+    }
+
+
+def _flat(layers: list[Layer]) -> list[Layer]:
+    """All layers, those inside a residual one too."""
+    inner = [layer for outer in layers for key in ("body", "shortcut") for layer in outer.get(key, ())]
+    return [*layers, *inner]
+
+
+def _store(values: Array, file: bytearray, bits: int | None) -> dict[str, Any]:
+    """Append a tensor to the file, and say where it is."""
+    file.extend(bytes(-len(file) % 4))
+    entry: dict[str, Any] = {"shape": list(values.shape), "offset": len(file)}
+    if bits is None:
+        file.extend(values.astype("<f4").tobytes())
+        return entry
+    scale, integers = quantize(values, bits)
+    places = (integers[:, None] >> np.arange(bits)) & 1
+    file.extend(scale.tobytes() + np.packbits(places.astype(np.uint8), bitorder="little").tobytes())
+    return {**entry, "bits": bits}
+
+
+def quantize(values: Array, bits: int) -> tuple[Array, Array]:
+    """(scale (rows,) float32, integers (n,)): values = scale * (integers - 2**(bits - 1)), rounded, row by row."""
+    rows = values.reshape(len(values), -1)
+    largest = 2 ** (bits - 1) - 1
+    scale = (np.abs(rows).max(1) / largest).astype("<f4")
+    return scale, np.rint(rows / scale[:, None]).astype(np.int64).ravel() + largest + 1
+
+
+def _dense(tensors: dict[str, Array], name: str) -> Layer:
+    """A dense layer is a convolution over one point, which has all features as its channels."""
+    return {"kind": "convolution", "weight": tensors[f"{name}.weight"][..., None], "bias": tensors[f"{name}.bias"]}
+
+
+def _convolution(tensors: dict[str, Array], name: str, stride: int, padding: int, circular: bool = False) -> Layer:
+    weight, bias = tensors[f"{name}.weight"], tensors.get(f"{name}.bias")
+    layer = {"kind": "convolution", "weight": weight, "stride": stride, "padding": padding, "circular": circular}
+    return layer if bias is None else {**layer, "bias": bias}
+
+
+def _normalization(tensors: dict[str, Array], name: str) -> Layer:
+    weight, bias, mean, variance = (
+        tensors[f"{name}.{part}"].astype(float) for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = weight / np.sqrt(variance + _EPS)
+    return {"kind": "affine", "scale": scale, "shift": bias - mean * scale}
+
+
+_FLATTEN: Layer = {"kind": "flatten"}
+
+
+def _logistic(_: dict[str, Any], tensors: dict[str, Array]) -> list[Layer]:
+    return [_FLATTEN, _dense(tensors, "network.output")]
+
+
+def _mlp(config: dict[str, Any], tensors: dict[str, Array]) -> list[Layer]:
+    layers, before = [_FLATTEN], None
+    for stage, width in enumerate(config["widths"]):
+        body = [_dense(tensors, f"network.stages.{stage}.linear"), {"kind": config["activation"]}]
+        residual = config["residual"] and width == before
+        layers += [{"kind": "residual", "body": body, "shortcut": []}] if residual else body
+        before = width
+    return [*layers, _dense(tensors, "network.output")]
+
+
+def _cnn(config: dict[str, Any], tensors: dict[str, Array]) -> list[Layer]:
+    layers = []
+    for stage, (stride, padding) in enumerate(zip(config["strides"], config["paddings"], strict=True)):
+        layers += [_convolution(tensors, f"network.stages.{stage}.convolution", stride, padding)]
+        layers += [{"kind": config["activation"]}]
+    return [*layers, _FLATTEN, _dense(tensors, "network.output")]
+
+
+def _gru(_: dict[str, Any], tensors: dict[str, Array]) -> list[Layer]:
+    directions = [
+        {
+            "kind": "gru",
+            "reverse": bool(suffix),
+            **{part: tensors[f"network.stages.0.gru.{part}_l0{suffix}"] for part in _GRU_PARTS},
+        }
+        for suffix in ("", "_reverse")
+    ]
+    return [{"kind": "both", "body": directions[:1], "shortcut": directions[1:]}, _dense(tensors, "network.output")]
+
+
+_GRU_PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def _resnet(config: dict[str, Any], tensors: dict[str, Array]) -> list[Layer]:
+    circular, activation = config["padding_mode"] == "circular", {"kind": config["activation"]}
+    first, other = (size // 2 for size in config["kernel_sizes"])
+    layers = [_convolution(tensors, "network.stages.0", 1, first, circular)]
+    for stage, stride in enumerate(config["strides"], start=1):
+        name = f"network.stages.{stage}"
+        body: list[Layer] = []
+        for number, step in ((1, stride), (2, 1)):
+            body += [_normalization(tensors, f"{name}.normalization{number}"), activation]
+            body += [_convolution(tensors, f"{name}.convolution{number}", step, other, circular)]
+        projected = f"{name}.shortcut.weight" in tensors
+        shortcut = [_convolution(tensors, f"{name}.shortcut", stride, 0)] if projected else []
+        layers += [{"kind": "residual", "body": body, "shortcut": shortcut}]
+    head = _normalization(tensors, f"network.stages.{len(config['strides']) + 1}.normalization")
+    return [*layers, head, activation, _FLATTEN, _dense(tensors, "network.output")]
+
+
+_LAYERS = {"logistic": _logistic, "mlp": _mlp, "cnn": _cnn, "gru": _gru, "resnet": _resnet}
