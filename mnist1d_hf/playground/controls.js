@@ -25,7 +25,7 @@ export function digitChoice(name) {
 export function field(name, label, input, show = null) {
   const output = make("output", { for: input.id });
   bind(name, (value) => {
-    if (Number(input.value) !== value) input.value = value;
+    if (input.value !== String(value)) input.value = value;
     if (!show) return;
     output.textContent = show(value);
     input.setAttribute("aria-valuetext", show(value));

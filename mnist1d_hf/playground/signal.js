@@ -6,7 +6,7 @@ import { SEEDS, listen, state, update } from "./state.js";
 import { sample, stages, standardize } from "./stream.js";
 
 const EXPLAINED = {
-  template: "Twelve points: the digit, seen from the side.",
+  template: "Twelve points, like the digit lying on its side.",
   pad: "Zeros follow, so that the digit is a small part of the signal.",
   dilate: "Stretched to 72 points, whatever the padding was.",
   scale: "Made higher or flatter.",
@@ -20,8 +20,8 @@ const SLIDERS = [
   ["padding", "Padding", 36, 60, 1, (value) => `${value} zeros`],
   ["scale", "Scale", 0.8, 1.2, 0.01, (value) => `× ${value.toFixed(2)}`],
   ["translation", "Translation", 0, 47, 1, (value) => `${value} points`],
-  ["corr", "Smooth noise", 0, 1, 0.01, (value) => `std ${value.toFixed(2)}`],
-  ["iid", "White noise", 0, 0.3, 0.01, (value) => `std ${value.toFixed(2)}`],
+  ["corr", "Smooth noise", 0, 1, 0.01, (value) => value.toFixed(2)],
+  ["iid", "White noise", 0, 0.3, 0.01, (value) => value.toFixed(2)],
   ["shear", "Shear", -0.375, 0.375, 0.005, (value) => `slope ${(-value).toFixed(2)}`],
 ];
 const NAMES = ["digit", ...SLIDERS.map(([name]) => name), "seed"];

@@ -10,7 +10,7 @@ const TEST = { count: 1000, seed: SEEDS + 1 }; // no training has this seed
 const WIDTHS = { cnn: [5, 10, 15, 25, 40], mlp: [25, 50, 100, 200] };
 const USUAL = { cnn: 25, mlp: 100 };
 const RATES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1];
-const SAMPLES = [[100, "100"], [1000, "1,000"], [4000, "4,000"], [10000, "10,000"], [0, "endless: all new"]];
+const SAMPLES = [[100, "100"], [1000, "1,000"], [4000, "4,000"], [10000, "10,000"], [0, "all new"]];
 const SETTINGS = ["net", "width", "rate", "samples", "init"];
 const $ = (id) => document.getElementById(id);
 
