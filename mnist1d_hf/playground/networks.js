@@ -118,7 +118,7 @@ function loadLayer(weights, layer) {
   return Object.fromEntries(Object.entries(layer).map(([key, value]) => [key, load(value)]));
 }
 
-/** The numbers of a tensor: float32, or integers of a few bits that each row multiplies by a scale of its own. */
+/** The numbers of a tensor: float32, or integers of up to 24 bits that each row multiplies by a scale of its own. */
 function tensor(weights, { shape, offset, bits }) {
   const count = shape.reduce((product, size) => product * size, 1);
   if (!bits) return Float64Array.from(new Float32Array(weights, offset, count));
@@ -127,8 +127,8 @@ function tensor(weights, { shape, offset, bits }) {
   const values = new Float64Array(count);
   for (let i = 0; i < count; i++) {
     const [byte, bit] = [Math.floor((i * bits) / 8), (i * bits) % 8];
-    const three = packed[byte] | (packed[byte + 1] << 8) | (packed[byte + 2] << 16);
-    values[i] = (((three >> bit) & (2 ** bits - 1)) - 2 ** (bits - 1)) * scale[Math.floor((i * shape[0]) / count)];
+    const four = packed[byte] | (packed[byte + 1] << 8) | (packed[byte + 2] << 16) | (packed[byte + 3] << 24);
+    values[i] = (((four >>> bit) & (2 ** bits - 1)) - 2 ** (bits - 1)) * scale[Math.floor((i * shape[0]) / count)];
   }
   return values;
 }
