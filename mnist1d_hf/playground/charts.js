@@ -26,9 +26,9 @@ export function path(values, [low, high], width = 100, height = 100, gap = 0) {
   return Array.from(values, (value, i) => `${i ? "L" : "M"}${(gap + i * step).toFixed(2)} ${y(value).toFixed(2)}`).join("");
 }
 
-/** The smallest range that holds all values, symmetric around zero and with some air. */
-export function rangeOf(values, least = 0) {
-  const most = Math.max(least, ...Array.from(values, Math.abs)) * 1.08;
+/** A range that holds all values, symmetric around zero; it grows in steps, so that charts seldom change their scale. */
+export function rangeOf(values, step) {
+  const most = step * Math.ceil(Math.max(...Array.from(values, Math.abs), step / 2) / step);
   return [-most, most];
 }
 
@@ -38,7 +38,7 @@ export function rangeOf(values, least = 0) {
  * values: numbers, drawn from left to right.  range: [low, high] of the vertical axis.
  * label: what the chart shows, for screen readers.  dots: mark every value.  kind: a class for the style sheet.
  */
-export function signalChart({ values, range = rangeOf(values), label, dots = false, kind = "" }) {
+export function signalChart({ values, range, label, dots = false, kind = "" }) {
   const line = path(values, range);
   const zero = path([0, 0], range);
   const svg = draw(

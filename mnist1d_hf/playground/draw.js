@@ -119,7 +119,7 @@ function showAll() {
   showPoints();
   showNumbers();
   const values = standardize(raw());
-  $("draw-signal").replaceChildren(signalChart({ values, range: rangeOf(values, 2.5), label: `The signal: ${describe(values)}`, dots: true, kind: "tall" }));
+  $("draw-signal").replaceChildren(signalChart({ values, range: rangeOf(values, 3), label: `The signal: ${describe(values)}`, dots: true, kind: "tall" }));
   $("draw-luck").hidden = state.way === "direct";
   showReaders(values);
 }

@@ -79,7 +79,7 @@ function showStages() {
     iid_noise_scale: state.iid,
     seed: state.seed,
   });
-  const range = rangeOf(made.flatMap(({ values }) => Array.from(values)), 0.5);
+  const range = rangeOf(made.flatMap(({ values }) => Array.from(values)), 0.9);
   $("stages").replaceChildren(
     ...made.map(({ name, drawn, values }) => {
       const label = `${name}, ${drawn}: ${describe(values)}`;
@@ -95,10 +95,11 @@ function showStages() {
 }
 
 function showFinal() {
-  const range = rangeOf(signal, 2);
+  const range = rangeOf(signal, 3);
   const chart = signalChart({ values: signal, range, label: `The signal: ${describe(signal)}`, dots: true });
   const chosen = make("span", { class: "chosen", style: `inset-inline-start: ${(100 * state.look) / 39}%` });
   $("final-chart").replaceChildren(chart, chosen);
+  $("signal-glance").replaceChildren(chart.cloneNode(true));
   const value = signal[state.look];
   const side = value < 0 ? "below" : "above";
   $("final-value").textContent =

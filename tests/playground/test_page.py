@@ -85,7 +85,7 @@ def test_the_digit_and_the_noise_change_the_samples(visit):
 def draw(page, heights, low=-0.8, high=0.8):
     """Move the pointer through these heights, from left to right."""
     box = page.locator("#canvas").bounding_box()
-    for i, height in enumerate(heights):
+    for i, height in enumerate(np.asarray(heights).tolist()):
         x = box["x"] + (i + 0.5) / len(heights) * box["width"]
         y = box["y"] + (high - height) / (high - low) * box["height"]
         page.mouse.move(x, y)
@@ -212,8 +212,10 @@ def test_the_address_restores_the_state(visit, part):
 
     first = visit(STATES[part])
     expected = picture(first)
-    first.locator("nav a[data-part=game], nav a[data-part=draw]").first.click()
+    first.locator(f"nav a[data-part={'draw' if part == 'game' else 'game'}]").click()
     first.go_back()
+    expect(first.locator(f"#{part}")).to_be_visible()
+    assert picture(first) == expected
     assert picture(visit(first.evaluate("location.hash"))) == expected
 
 
@@ -251,7 +253,7 @@ def test_the_keyboard_alone_suffices(visit):
     reach(page, "#canvas")
     for key in ("ArrowRight", "ArrowRight", "ArrowUp", "Shift+ArrowUp"):
         page.keyboard.press(key)
-    expect(page.locator("#canvas-hint")).to_have_text("Point 3 of 12: 0.62")
+    expect(page.locator("#canvas-hint")).to_have_text("Point 3 of 12: 0.65")
     page.reload()
     reach(page, "nav a[data-part=game]")
     page.keyboard.press("Enter")
