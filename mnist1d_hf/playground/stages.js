@@ -1,8 +1,9 @@
 // One sample's way from template to signal, step by step: what the first part of the page draws.
 
+import { gaussianFilter, grid, resample } from "./filters.js";
 import { normalTable, philox } from "./philox.js";
-import { gaussianKernel, standardize, whole } from "./stream.js";
-import { TEMPLATES, complete, grid, pad, resample } from "./templates.js";
+import { standardize, whole } from "./stream.js";
+import { TEMPLATES, complete, pad } from "./templates.js";
 
 const FOR_STAGES = 0x737461676573n; // second word of Philox's key: "stages"
 
@@ -53,11 +54,4 @@ function standardNormals(seed, count) {
   const table = normalTable();
   const words = philox(seed, FOR_STAGES, 0n, 4 * Math.ceil(count / 16));
   return Float64Array.from(new Uint16Array(words.buffer, 0, count), (bits) => table[bits]);
-}
-
-/** A Gaussian filter of standard deviation 2; beyond its ends the signal is reflected (c b a | a b c | c b a). */
-function gaussianFilter(values) {
-  const [kernel, n] = [gaussianKernel(), values.length];
-  const at = (i) => values[i < 0 ? -1 - i : i < n ? i : 2 * n - 1 - i];
-  return values.map((_, i) => kernel.reduce((sum, weight, j) => sum + weight * at(i + j - 8), 0));
 }

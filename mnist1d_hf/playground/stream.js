@@ -4,10 +4,12 @@
 // generator are linear:  x = scale * clean + correlated noise + independent noise - shear * slope,  standardised.
 // Float32Array and Math.fround round to 32 bits after each operation, as NumPy does.
 
+import { gaussianKernel, grid, places, resample } from "./filters.js";
 import { normalTable, philox, rounded } from "./philox.js";
-import { TEMPLATES, complete, grid, pad, places, resample } from "./templates.js";
+import { TEMPLATES, complete, pad } from "./templates.js";
 
-export { DEFAULTS, TEMPLATES, asTemplate, resample } from "./templates.js";
+export { resample } from "./filters.js";
+export { DEFAULTS, TEMPLATES, asTemplate } from "./templates.js";
 export { stages, transform } from "./stages.js";
 
 const MAX_INDEX = 2n ** 60n; // indices are below
@@ -144,13 +146,6 @@ function smoothFactors({ config, left, after }) {
     left: rows((frequency, j, weight) => factor(frequency, left[j]) * (1 - weight)),
     right: rows((frequency, j, weight) => factor(frequency, left[j] + 1) * weight),
   };
-}
-
-/** Weights of the Gaussian filter: standard deviation of 2 points, cut at 8. */
-export function gaussianKernel() {
-  const weights = Float64Array.from({ length: 17 }, (_, i) => Math.exp(-((i - 8) ** 2) / 8));
-  const total = weights.reduce((sum, value) => sum + value);
-  return weights.map((value) => value / total);
 }
 
 /** The independent noise of the final points as a weighted sum of two normals each: [{place, weight}, {place, weight}]. */

@@ -1,4 +1,4 @@
-// The ten digits, the arguments of the generator, and linear interpolation, on which all of it stands.
+// The ten digits, and the arguments of the generator.
 
 /** The arguments that shape a signal, under the names of Python's GeneratorConfig, with the values of the paper. */
 export const DEFAULTS = Object.freeze({
@@ -55,35 +55,6 @@ export const TEMPLATES = HEIGHTS.map(asTemplate);
 
 // A signal is zero where it is padding, and there only: every template is lifted by a little.
 const LIFT = 1e-8;
-
-/** `count` equally spaced numbers from `first` to `last`. */
-export function grid(count, first = 0, last = 1) {
-  const step = (last - first) / (count - 1);
-  return Float64Array.from({ length: count }, (_, i) => (i === count - 1 ? last : i * step + first));
-}
-
-/** For each of `count` equally spaced points: the point of a grid of `points` to its left, and how far it lies beyond. */
-export function places(count, points) {
-  const [fine, coarse] = [grid(count), grid(points)];
-  const left = Int32Array.from(fine, (place) => {
-    let i = Math.min(Math.floor(place * (points - 1)) + 1, points - 1);
-    while (coarse[i] > place) i--;
-    return Math.min(i, points - 2);
-  });
-  const offset = fine.map((place, j) => place - coarse[left[j]]);
-  const width = offset.map((_, j) => coarse[left[j] + 1] - coarse[left[j]]);
-  return { left, offset, width };
-}
-
-/** `values` on `count` equally spaced points, linearly interpolated: Float64Array(count). */
-export function resample(values, count) {
-  const { left, offset, width } = places(count, values.length);
-  return offset.map((beyond, j) => {
-    const [before, after] = [values[left[j]], values[left[j] + 1]];
-    if (beyond === 0) return before;
-    return beyond === width[j] ? after : ((after - before) / width[j]) * beyond + before;
-  });
-}
 
 /** A template with `padding` zeros after it, lifted: Float64Array. */
 export function pad(template, padding) {
