@@ -85,12 +85,13 @@ def command(*arguments: str, token: str | None = "hf_write") -> Ended:
 
 
 class Everything(NamedTuple):
-    """A Hub to which the dataset and two baselines were published, the staged folders, how the two commands ended."""
+    """A Hub to which the dataset, two baselines and the playground were published, the staged folders, how it ended."""
 
     server: HubServer
     folder: Path
     dataset: Ended
     models: Ended
+    space: Ended
 
 
 POSTERIORS = 2048  # samples of the published stream whose posteriors are computed: all of them take a minute
@@ -120,7 +121,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
             _few_posteriors(patch)
             dataset = command("dataset", "--repo-id", "user/mnist1d", *more)
             models = command("models", "--namespace", "user", "cnn", "logistic-shuffled", *more)
-        yield Everything(hub, folder, dataset, models)
+            space = command("space", "--repo-id", "user/mnist1d-playground", *more)
+        yield Everything(hub, folder, dataset, models, space)
     assert hub.errors == []
 
 
@@ -136,6 +138,13 @@ def staged_model(everything: Everything) -> Path:
     """The folder of the baseline `cnn`."""
     assert everything.models.code == 0, everything.models.errors
     return everything.folder / "mnist1d-cnn"
+
+
+@pytest.fixture(scope="session")
+def staged_space(everything: Everything) -> Path:
+    """The folder of the playground."""
+    assert everything.space.code == 0, everything.space.errors
+    return everything.folder / "mnist1d-playground"
 
 
 @pytest.fixture

@@ -59,19 +59,21 @@ print(json.dumps(found))
 
 def test_all_is_published(everything):
     """One commit each, tagged with the version, in one collection; the addresses are told; no token is left."""
-    server, folder, dataset, models = everything
-    assert (dataset.code, models.code) == (0, 0), dataset.errors + models.errors
+    server, folder, dataset, models, space = everything
+    assert (dataset.code, models.code, space.code) == (0, 0, 0), dataset.errors + models.errors + space.errors
     names = ["mnist1d-cnn", "mnist1d-logistic-shuffled"]
-    for kind, name in [("dataset", "mnist1d"), *(("model", name) for name in names)]:
+    playground = "mnist1d-playground"
+    for kind, name in [("dataset", "mnist1d"), *(("model", name) for name in names), ("space", playground)]:
         repo = server.repo(kind, f"user/{name}")
         assert repo.files() == contents(folder / name)
         assert [commit.title for commit in repo.log()] == [f"mnist1d_hf {VERSION}", "initial commit"]
         assert repo.tags == {VERSION: repo.at("main").sha}
-        url = f"{server.url}/{'datasets/' if kind == 'dataset' else ''}user/{name}: published"
-        assert url in (dataset.out if kind == "dataset" else models.out)
-    assert server.state.listed("MNIST-1D") == [["user/mnist1d", *(f"user/{name}" for name in names)]]
+        place, out = {"dataset": ("datasets/", dataset), "model": ("", models), "space": ("spaces/", space)}[kind]
+        assert f"{server.url}/{place}user/{name}: published" in out.out
+    listed = ["user/mnist1d", *(f"user/{name}" for name in names), f"user/{playground}"]
+    assert server.state.listed("MNIST-1D") == [listed]
     assert not any(b"hf_w" in body for body in server.bodies)
-    assert sorted(os.listdir(folder)) == ["mnist1d", *names]
+    assert sorted(os.listdir(folder)) == ["mnist1d", *names, playground]
 
 
 def test_all_loads_without_this_package(everything, tmp_path):
@@ -171,6 +173,8 @@ def test_an_interrupt_ends_everything(server):
         (["dataset", "--repo-id", "mnist1d"], None, "repo id: expected NAMESPACE/NAME"),
         (["dataset", "--repo-id", "user/a--b"], None, "repo id: expected NAMESPACE/NAME"),
         (["dataset"], "hf_write", "expected --repo-id (of models: --namespace), found none"),
+        (["space"], "hf_write", "expected --repo-id (of models: --namespace), found none"),
+        (["space", "--repo-id", "playground"], None, "repo id: expected NAMESPACE/NAME"),
         (["dataset", "--tag", "1", "--no-tag"], None, "expected --tag or --no-tag, found both"),
         (["dataset", "--create-pr", "--revision", "next"], None, "a pull request goes to main"),
         (["dataset", "--create-pr", "--tag", "1"], None, "a pull request gets none before it is merged"),

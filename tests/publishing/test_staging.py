@@ -23,6 +23,7 @@ from mnist1d_hf.publishing.repositories import (
     MODEL_CODE,
     dataset_repository,
     model_repositories,
+    space_repository,
 )
 from mnist1d_hf.publishing.staging import check, stage
 from tests.faults import full_disk
@@ -31,6 +32,7 @@ from tests.publishing.folders import contents, sign, snippets
 
 DATASET = dataset_repository("user/mnist1d")
 (CNN, LOGISTIC, SHUFFLED) = model_repositories("user", ["cnn", "logistic", "logistic-shuffled"])
+SPACE = space_repository("user/mnist1d-playground")
 
 
 def test_the_same_inputs_give_the_same_bytes(staged, staged_model, tmp_path):
@@ -157,6 +159,12 @@ def edited(folder, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
+def appended(path):
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data + b"\n")
+
+
 def other_rows(path):
     table = pq.read_table(path)
     path.unlink()
@@ -192,15 +200,19 @@ BROKEN = {  # what -> how to break which folder, and what is said of it; the che
     "no YAML": (DATASET, lambda f: edited(f, "---\n", "---\n[\n"), "while parsing"),
     "no card": (CNN, lambda f: (f / "README.md").unlink(), "README.md"),
     "other weights": (CNN, lambda f: other_weights(f / "model.safetensors"), "expected the recorded accuracy 0.95"),
+    "other page": (SPACE, lambda f: appended(f / "app.js"), "app.js is damaged"),
+    "no SDK": (SPACE, lambda f: edited(f, "sdk: static", "sdk: gradio"), "sdk: expected 'static', found 'gradio'"),
+    "no page": (SPACE, lambda f: (f / "index.html").unlink(), "index.html is missing"),
     "accuracy in the card": (CNN, lambda f: edited(f, "value: 0.95", "value: 0.96"), "model-index"),
 }
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_folder_that_is_not_good_is_found(staged, staged_model, tmp_path, what):
+def test_a_folder_that_is_not_good_is_found(staged, staged_model, staged_space, tmp_path, what):
     repository, break_it, message = BROKEN[what]
-    folder = linked(staged if repository is DATASET else staged_model, tmp_path / "folder")
+    source = {DATASET: staged, CNN: staged_model, SPACE: staged_space}[repository]
+    folder = linked(source, tmp_path / "folder")
     break_it(folder)
     sign(folder)
     with pytest.raises(OSError, match=r"stage it again$") as raised:
@@ -261,3 +273,4 @@ def test_the_wheel_has_what_staging_needs(repository, tmp_path):
     assert "mnist1d_hf/publishing/templates/dataset.md" in names
     assert "mnist1d_hf/models/pretrained/cnn/results.json" in names
     assert "mnist1d_hf/training/bayes.json" in names
+    assert "mnist1d_hf/playground/index.html" in names
