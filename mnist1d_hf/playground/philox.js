@@ -2,7 +2,7 @@
 //
 // JavaScript has no fast 64-bit integers, so that a 64-bit word is two halves of 32 bits, each an exact double.
 
-const HALF = 2 ** 32;
+const HALF = 2 ** 32; // `x >>> 0` is the remainder of x by it
 const MULTIPLIERS = [0xd2e7470e, 0xe14c6c93, 0xca5a8263, 0x95121157]; // high and low half of both
 const STEPS = [0x9e3779b9, 0x7f4a7c15, 0xbb67ae85, 0x84caa73b]; // added to the key in each round
 
@@ -16,8 +16,8 @@ function multiply(high, low, byHigh, byLow, out) {
   const middle = upper(low, byLow) + (Math.imul(low, byHigh) >>> 0) + (Math.imul(high, byLow) >>> 0);
   const top = upper(low, byHigh) + upper(high, byLow) + (Math.imul(high, byHigh) >>> 0) + Math.floor(middle / HALF);
   out[0] = Math.imul(low, byLow) >>> 0;
-  out[1] = middle % HALF;
-  out[2] = top % HALF;
+  out[1] = middle >>> 0;
+  out[2] = top >>> 0;
   out[3] = upper(high, byHigh) + Math.floor(top / HALF);
 }
 
@@ -43,18 +43,20 @@ export function philox(seed, purpose, counter, count) {
       multiply(h2, l2, MULTIPLIERS[2], MULTIPLIERS[3], second);
       h0 = (second[3] ^ h1 ^ keyHigh) >>> 0;
       l0 = (second[2] ^ l1 ^ keyLow) >>> 0;
-      [h1, l1] = [second[1], second[0]];
+      h1 = second[1];
+      l1 = second[0];
       h2 = (first[3] ^ h3 ^ otherHigh) >>> 0;
       l2 = (first[2] ^ l3 ^ otherLow) >>> 0;
-      [h3, l3] = [first[1], first[0]];
+      h3 = first[1];
+      l3 = first[0];
       keyLow += STEPS[1];
-      keyHigh = (keyHigh + STEPS[0] + Math.floor(keyLow / HALF)) % HALF;
-      keyLow %= HALF;
+      keyHigh = (keyHigh + STEPS[0] + Math.floor(keyLow / HALF)) >>> 0;
+      keyLow >>>= 0;
       otherLow += STEPS[3];
-      otherHigh = (otherHigh + STEPS[2] + Math.floor(otherLow / HALF)) % HALF;
-      otherLow %= HALF;
+      otherHigh = (otherHigh + STEPS[2] + Math.floor(otherLow / HALF)) >>> 0;
+      otherLow >>>= 0;
     }
-    words.set([l0, h0, l1, h1, l2, h2, l3, h3], place);
+    [l0, h0, l1, h1, l2, h2, l3, h3].forEach((half, i) => (words[place + i] = half));
   }
   return words;
 }

@@ -171,8 +171,7 @@ function createLayer({ points, channels, out, kernel, stride = 1, padding = 0, r
         if (residual) inputGradient[unit] += later[at];
         if (!active || later[at] === 0) continue;
         layer.gradient.bias[unit] += later[at];
-        addScaled(layer.gradient.weight, unit * reads, later[at], input, from, reads);
-        addScaled(inputGradient, from, later[at], layer.weight, unit * reads, reads);
+        addProducts(later[at], layer.gradient.weight, layer.weight, unit * reads, inputGradient, input, from, reads);
       }
     }
     return inputGradient.subarray(edge, inputGradient.length - edge);
@@ -182,7 +181,11 @@ function createLayer({ points, channels, out, kernel, stride = 1, padding = 0, r
 
 /** The sum of a[i + k] * b[j + k] over n numbers; four sums at a time keep the processor busy. */
 function dot(a, i, b, j, n) {
-  let [s0, s1, s2, s3, k] = [0, 0, 0, 0, 0];
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  let k = 0;
   for (; k + 3 < n; k += 4) {
     s0 += a[i + k] * b[j + k];
     s1 += a[i + k + 1] * b[j + k + 1];
@@ -193,9 +196,12 @@ function dot(a, i, b, j, n) {
   return s0 + s1 + s2 + s3;
 }
 
-/** a[i + k] += factor * b[j + k] for n numbers. */
-function addScaled(a, i, factor, b, j, n) {
-  for (let k = 0; k < n; k++) a[i + k] += factor * b[j + k];
+/** Of an output that reads n inputs: adds to the gradients of its weights (from place i) and of its inputs (from j). */
+function addProducts(factor, weightGradient, weight, i, inputGradient, input, j, n) {
+  for (let k = 0; k < n; k++) {
+    weightGradient[i + k] += factor * input[j + k];
+    inputGradient[j + k] += factor * weight[i + k];
+  }
 }
 
 /** A function that takes a step against the mean gradient of a batch, and sets the gradient to 0. */
