@@ -146,7 +146,8 @@ function plot(id, values, top, words, goal = null) {
 /** Some signals that it reads wrongly now: behind an accuracy there are signals. */
 function showMistakes(last) {
   const wrong = last ? Array.from(test.label.keys()).filter((i) => last.predictions[i] !== test.label[i]) : [];
-  $("train-mistakes-title").textContent = last ? `What it still gets wrong: ${wrong.length} of ${TEST.count}` : "";
+  $("train-mistakes-title").hidden = !last;
+  $("train-mistakes-title").textContent = `What it still gets wrong: ${wrong.length} of ${TEST.count}`;
   $("train-mistakes").replaceChildren(
     ...wrong.slice(0, 12).map((i) => {
       const values = test.x.subarray(40 * i, 40 * i + 40);

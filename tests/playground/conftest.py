@@ -32,8 +32,9 @@ def browser() -> Iterator[Any]:
     """A Chromium; without one, the tests that ask for it are skipped."""
     if CHROMIUM is None:
         pytest.skip(HOW)
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=20_000)  # for a machine that does other things, too
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM)
         yield started
@@ -47,13 +48,15 @@ Open = Callable[..., Any]
 def visit(browser: Any, site: str) -> Iterator[Open]:
     """Open the page in a new window: `visit(fragment, **options of the window)`.
 
+    `address` is that of the folder, `loaded` gets the sizes of all files.
+
     At the end: nothing was asked of any other address, and the console shows no error.
     """
     elsewhere: list[str] = []
     problems: list[str] = []
     with contextlib.ExitStack() as windows:
 
-        def call(fragment: str = "", address: str = site, **options: Any) -> Any:
+        def call(fragment: str = "", address: str = site, loaded: dict[str, int] | None = None, **options: Any) -> Any:
             context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
             windows.callback(context.close)
 
@@ -65,8 +68,12 @@ def visit(browser: Any, site: str) -> Iterator[Open]:
                     route.abort()
 
             context.route("**/*", guard)
+            if loaded is not None:
+                context.on(
+                    "response", lambda answer: loaded.update({answer.url: int(answer.headers["content-length"])})
+                )
             page = context.new_page()
-            page.set_default_timeout(15_000)
+            page.set_default_timeout(20_000)
             page.on("console", lambda told: problems.append(told.text) if told.type in ("error", "warning") else None)
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.goto(address + fragment)
