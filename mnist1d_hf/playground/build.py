@@ -22,8 +22,7 @@ _CARD = """---
 See a template become a signal, draw a digit of your own, play against a network of 5,210 parameters, and train one: all
 in this page. It sends nothing anywhere, and keeps nothing.
 
-The signals are those of `mnist1d_hf.sample`, bit for bit: `STREAM.md` says how they are made, and `vectors.json` what
-should come out.
+The signals are those of `mnist1d_hf.sample`, bit for bit. The package has the specification that they follow.
 """
 
 
@@ -35,7 +34,7 @@ def build(folder: Path, namespace: str | None = None) -> Path:
         namespace: user or organisation on the Hub whose models and dataset the card links; without one, it links none.
     """
     for path in sorted(PAGE.iterdir()):
-        if path.suffix in (".html", ".js", ".css") or path.name in ("STREAM.md", "vectors.json"):
+        if path.suffix in (".html", ".js", ".css"):
             write_file(folder / path.name, path.read_bytes())
     weights, manifest = export_weights()
     write_file(folder / WEIGHTS, weights)

@@ -9,8 +9,9 @@
  * x: Float32Array(40), standardised. `accuracy` is the fraction right on the paper's test split.
  */
 export function loadNetworks(weights, manifest) {
+  const nextTensor = reader(weights);
   const load = ([name, { parameters, accuracy, layers }]) => {
-    const network = layers.map((layer) => loadLayer(weights, layer));
+    const network = layers.map((layer) => loadLayer(layer, nextTensor));
     const forward = (x) => run(network, { values: Float64Array.from(x), channels: 1, length: x.length }).values;
     return [name, { parameters, accuracy, forward }];
   };
@@ -72,13 +73,12 @@ function convolution({ values, channels, length }, { weight, bias, stride = 1, p
   const points = Math.floor((padded - kernel) / stride) + 1;
   const result = new Float64Array(out * points);
   for (let target = 0; target < out; target++) {
-    for (let point = 0; point < points; point++) {
-      let sum = bias ? bias.values[target] : 0;
-      for (let channel = 0; channel < channels; channel++) {
-        const [from, by] = [channel * padded + point * stride, (target * channels + channel) * kernel];
-        for (let k = 0; k < kernel; k++) sum += wide[from + k] * weight.values[by + k];
-      }
-      result[target * points + point] = sum;
+    const start = target * points;
+    if (bias) result.fill(bias.values[target], start, start + points);
+    for (let read = 0; read < channels * kernel; read++) {
+      const factor = weight.values[target * channels * kernel + read];
+      const from = Math.floor(read / kernel) * padded + (read % kernel);
+      for (let point = 0; point < points; point++) result[start + point] += factor * wide[from + point * stride];
     }
   }
   return { values: result, channels: out, length: points };
@@ -110,25 +110,33 @@ function gru({ values, length }, { reverse, weight_ih, weight_hh, bias_ih, bias_
 }
 
 /** A layer with its tensors in place of their descriptions. */
-function loadLayer(weights, layer) {
+function loadLayer(layer, nextTensor) {
   const load = (value) => {
-    if (Array.isArray(value)) return value.map((inner) => loadLayer(weights, inner));
-    return value?.shape ? { shape: value.shape, values: tensor(weights, value) } : value;
+    if (Array.isArray(value)) return value.map((inner) => loadLayer(inner, nextTensor));
+    return value.shape ? { shape: value.shape, values: nextTensor(value) } : value;
   };
   return Object.fromEntries(Object.entries(layer).map(([key, value]) => [key, load(value)]));
 }
 
-/** The numbers of a tensor: float32, or integers of up to 24 bits that each row multiplies by a scale of its own. */
-function tensor(weights, { shape, offset, bits }) {
-  const count = shape.reduce((product, size) => product * size, 1);
-  if (!bits) return Float64Array.from(new Float32Array(weights, offset, count));
-  const scale = new Float32Array(weights, offset, shape[0]);
-  const packed = new Uint8Array(weights, offset + scale.byteLength);
-  const values = new Float64Array(count);
-  for (let i = 0; i < count; i++) {
-    const [byte, bit] = [Math.floor((i * bits) / 8), (i * bits) % 8];
-    const four = packed[byte] | (packed[byte + 1] << 8) | (packed[byte + 2] << 16) | (packed[byte + 3] << 24);
-    values[i] = (((four >>> bit) & (2 ** bits - 1)) - 2 ** (bits - 1)) * scale[Math.floor((i * shape[0]) / count)];
-  }
-  return values;
+/**
+ * A function that reads one tensor after the other, in the order of the manifest: float32, or integers of up to 24 bits
+ * that each row multiplies by a scale of its own.
+ */
+function reader(weights) {
+  let offset = 0;
+  const take = (bytes) => {
+    offset += 4 * Math.ceil(bytes / 4);
+    return offset - 4 * Math.ceil(bytes / 4);
+  };
+  return ({ shape, bits }) => {
+    const count = shape.reduce((product, size) => product * size, 1);
+    if (!bits) return Float64Array.from(new Float32Array(weights, take(4 * count), count));
+    const scale = new Float32Array(weights, take(4 * shape[0]), shape[0]);
+    const packed = new Uint8Array(weights, take((count * bits) / 8));
+    return Float64Array.from({ length: count }, (_, i) => {
+      const [byte, bit] = [Math.floor((i * bits) / 8), (i * bits) % 8];
+      const four = packed[byte] | (packed[byte + 1] << 8) | (packed[byte + 2] << 16) | (packed[byte + 3] << 24);
+      return (((four >>> bit) & (2 ** bits - 1)) - 2 ** (bits - 1)) * scale[Math.floor((i * shape[0]) / count)];
+    });
+  };
 }

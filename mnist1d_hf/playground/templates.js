@@ -39,7 +39,8 @@ export function asTemplate(heights) {
   const count = heights.length;
   const mean = sum(heights) / count;
   const centred = Float64Array.from(heights, (height) => height - mean);
-  const std = Math.sqrt(sum(centred.map((value) => value * value)) / count) || 1;
+  const rest = sum(centred) / count; // all but zero
+  const std = Math.sqrt(sum(centred.map((value) => (value - rest) ** 2)) / count) || 1;
   return centred.map((value) => (value / std - centred[0] / std) / 6);
 }
 

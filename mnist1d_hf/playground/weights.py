@@ -21,10 +21,10 @@ Layer = dict[str, Any]
 PRETRAINED = Path(mnist1d_hf.__file__).parent / "models" / "pretrained"
 NETWORKS = ("logistic", "mlp", "cnn", "gru", "resnet")  # in the order of the page
 # Matrices are stored as integers with a scale for each row. With 24 bits they are as exact as float32. With those the
-# ResNet alone would be larger than the page may be: it gets what keeps its class on 9,999 of 10,000 signals. More for
-# the first stages, to which it is most sensitive and which are small.
+# ResNet alone would be as large as the page may be: it has as many as keep its class on all of 10,000 signals, more in
+# the first stages, which are small and to which it is most sensitive.
 BITS = 24
-RESNET_BITS = (12, 12, 10, 8, 8)  # of the first convolution and the four blocks
+RESNET_BITS = (12, 11, 9, 8, 7)  # of the first convolution and the four blocks
 RESNET_OUTPUT_BITS = 10
 _EPS = 1e-5  # of torch's batch normalisation
 
@@ -35,8 +35,9 @@ def export_weights() -> tuple[bytes, dict[str, Any]]:
     Returns:
         The bytes of weights.bin, and the manifest {name: {"parameters", "accuracy", "layers"}}: parameters before the
         folding, the fraction right on the test split of the released checkpoint, and the layers in order. A vector in
-        it is {"shape", "offset" (in bytes)}, float32. A matrix has "bits" too: there is the scale of each row, float32,
-        then integers of so many bits, packed from the lowest bit on, which are 2**(bits - 1) too large.
+        it is {"shape"}, and float32 in the file. A matrix has "bits" too: in the file there is the scale of each row,
+        float32, then integers of so many bits, packed from the lowest bit on, which are 2**(bits - 1) too large. Each
+        tensor starts at a multiple of four bytes. They follow one another as the manifest names them.
     """
     file = bytearray()
     manifest = {name: _network(PRETRAINED / name, file) for name in NETWORKS}
@@ -47,11 +48,7 @@ def _network(folder: Path, file: bytearray) -> dict[str, Any]:
     config, results = (json.loads((folder / name).read_text("utf-8")) for name in ("config.json", "results.json"))
     tensors = read_safetensors(folder / "model.safetensors")
     layers = _LAYERS[config["architecture"]](config, tensors)
-    for layer in _flat(layers):
-        bits = layer.pop("bits", BITS)
-        for key, value in layer.items():
-            if isinstance(value, np.ndarray):
-                layer[key] = _store(value, file, bits if value.ndim > 1 else None)
+    layers = [_stored(layer, file) for layer in layers]
     return {"parameters": results["parameters"], "accuracy": results["released"]["test"], "layers": layers}
 
 
@@ -69,16 +66,24 @@ def read_safetensors(path: Path) -> dict[str, Array]:
     }
 
 
-def _flat(layers: list[Layer]) -> list[Layer]:
-    """All layers, those inside a residual one too."""
-    inner = [layer for outer in layers for key in ("body", "shortcut") for layer in outer.get(key, ())]
-    return [*layers, *inner]
+def _stored(layer: Layer, file: bytearray) -> Layer:
+    """The layer with descriptions of its tensors in their place, which are appended to the file."""
+    bits = layer.get("bits", BITS)
+    stored: Layer = {}
+    for key, value in layer.items():
+        if isinstance(value, np.ndarray):
+            stored[key] = _store(value, file, bits if value.ndim > 1 else None)
+        elif isinstance(value, list):
+            stored[key] = [_stored(inner, file) for inner in value]
+        elif key != "bits":
+            stored[key] = value
+    return stored
 
 
 def _store(values: Array, file: bytearray, bits: int | None) -> dict[str, Any]:
-    """Append a tensor to the file, and say where it is."""
+    """Append a tensor to the file, and describe it."""
     file.extend(bytes(-len(file) % 4))
-    entry: dict[str, Any] = {"shape": list(values.shape), "offset": len(file)}
+    entry: dict[str, Any] = {"shape": list(values.shape)}
     if bits is None:
         file.extend(values.astype("<f4").tobytes())
         return entry

@@ -41,7 +41,7 @@ CASES = [
 ]
 SIGNALS = 1000
 OTHER = {"iid_noise_scale": 0.1, "padding": [30, 32]}
-STAGES = [(0, {}), (7, {"seed": 3}), (4, {"seed": 5, "padding": (0, 9), "iid_noise_scale": 0.3})]
+STAGES = [(0, {}), (7, {"seed": 3}), (4, {"seed": 5, "corr_noise_scale": 0.5, "iid_noise_scale": 0.3, "final_seq_length": 72})]
 GRADIENTS = [("mlp", [7, 7]), ("cnn", [4, 4, 4])]
 TRAINING = [
     {"architecture": "cnn", "width": 12, "batchSize": 32, "seed": 1},
@@ -239,7 +239,7 @@ def test_gradients(engine, signals, number):
     parameters = dict(model.named_parameters())
     weights = [value for name, value in parameters.items() if name.endswith("weight")]
     biases = [value for name, value in parameters.items() if name.endswith("bias")]
-    layers = [[*map(_decoded, layer)] for layer in engine["gradients"][number]["layers"]]
+    layers = [[_decoded(item).copy() for item in layer] for layer in engine["gradients"][number]["layers"]]
     with torch.no_grad():
         for weight, bias, (values, constants, *_) in zip(weights, biases, layers, strict=True):
             weight.copy_(torch.from_numpy(_as_torch(values, weight, widths[-1])))
