@@ -44,11 +44,11 @@ export function start() {
 
 // The drawn heights, in the generator's units; in the address they are whole hundredths.
 
-const pack = (values) => Array.from(values, (value) => Math.round(100 * value)).join(",");
+const pack = (values) => Array.from(values, (value) => Math.round(100 * value) || 0).join(",");
 
 function heights(way = state.way) {
   const count = way === "generator" ? 12 : 40;
-  const drawn = state.drawn.split(",").map((text) => Number(text) / 100);
+  const drawn = state.drawn.split(",").map((text) => Number(text) / 100 || 0);
   if (state.drawn && drawn.length === count) return drawn;
   return Array.from(way === "generator" ? TEMPLATES[3] : stages({ label: 3, ...luck() }).at(-1).values);
 }

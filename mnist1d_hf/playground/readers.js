@@ -15,9 +15,6 @@ async function fetchBeside(name) {
   return answer;
 }
 
-/** [{name, parameters, accuracy}, ...] of the networks. */
-export const list = () => Object.entries(networks).map(([name, { parameters, accuracy }]) => ({ name, parameters, accuracy }));
-
 /** {name: probabilities of the ten classes} for one signal of 40 numbers. */
 export function ask(x) {
   return Object.fromEntries(Object.entries(networks).map(([name, network]) => [name, Array.from(softmax(network.forward(x)))]));

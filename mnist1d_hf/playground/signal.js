@@ -79,7 +79,7 @@ function showStages() {
     iid_noise_scale: state.iid,
     seed: state.seed,
   });
-  const range = rangeOf(made.flatMap(({ values }) => Array.from(values)), 0.9);
+  const range = rangeOf(made.flatMap(({ values }) => Array.from(values)), 0.6);
   $("stages").replaceChildren(
     ...made.map(({ name, drawn, values }) => {
       const label = `${name}, ${drawn}: ${describe(values)}`;

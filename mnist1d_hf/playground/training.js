@@ -147,7 +147,7 @@ function plot(id, values, top, words, goal = null) {
 function showMistakes(last) {
   const wrong = last ? Array.from(test.label.keys()).filter((i) => last.predictions[i] !== test.label[i]) : [];
   $("train-mistakes-title").hidden = !last;
-  $("train-mistakes-title").textContent = `What it still gets wrong: ${wrong.length} of ${TEST.count}`;
+  $("train-mistakes-title").textContent = `What it still gets wrong: ${wrong.length} of ${TEST.count.toLocaleString("en")}`;
   $("train-mistakes").replaceChildren(
     ...wrong.slice(0, 12).map((i) => {
       const values = test.x.subarray(40 * i, 40 * i + 40);

@@ -42,8 +42,8 @@ SLIDERS = {  # name -> a value, and the first step that it changes
     "padding": (60, 1),
     "scale": (1.2, 3),
     "translation": (3, 4),
-    "corr": (0.4, 5),
-    "iid": (0.2, 6),
+    "corr": (0.3, 5),
+    "iid": (0.05, 6),
     "shear": (-0.3, 7),
 }
 
