@@ -64,9 +64,9 @@ MEASURE = """async () => {
   return found;
 }"""
 SHOTS = {  # of the README -> address, size of the window
-    "signal": ("#digit=5&padding=40&translation=14&seed=4", 1120, 760),
-    "draw": ("#part=draw&drawn=0,30,44,44,30,2,0,28,46,44,28,2", 1120, 760),
-    "train": ("#part=train&steps=1000", 1120, 800),
+    "signal": ("#digit=5&padding=40&translation=14&seed=4", 1120, 1070),
+    "draw": ("#part=draw&drawn=0,30,44,44,30,2,0,28,46,44,28,2", 1120, 950),
+    "train": ("#part=train&steps=1000", 1120, 960),
 }
 
 
@@ -136,7 +136,7 @@ def photograph(browser: Browser, address: str, name: str) -> Path:
     else:
         page.get_by_text("Bayes").first.wait_for()
         page.wait_for_timeout(3000)
-    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(24, dither=Image.Dither.NONE)
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(40, dither=Image.Dither.NONE)
     place = ROOM / "pictures" / f"{name}.png"
     place.parent.mkdir(exist_ok=True)
     shot.save(place, optimize=True)

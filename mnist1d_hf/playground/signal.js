@@ -10,7 +10,7 @@ const EXPLAINED = {
   pad: "Zeros follow, so that the digit is a small part of the signal.",
   dilate: "Stretched to 72 points, whatever the padding was.",
   scale: "Made higher or flatter.",
-  translate: "Moved to the right; what leaves comes back on the left.",
+  translate: "Moved right; what leaves returns on the left.",
   "fill the padding": "Smooth noise takes the place of the zeros.",
   "add noise": "A little white noise on every point.",
   shear: "The whole signal is tilted.",
