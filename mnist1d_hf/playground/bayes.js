@@ -92,7 +92,7 @@ function upperBound(key, c, yy, yc, ys) {
   return constant[c] - (yy - ys * ys * along - scale * (2 * both - scale * clean)) / 2;
 }
 
-// ---- The tables ----------------------------------------------------------------------------------------------------
+// The tables
 
 function keyOf(config) {
   const name = JSON.stringify({ ...DEFAULTS, ...config });

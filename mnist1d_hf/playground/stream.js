@@ -72,7 +72,7 @@ export function whole(name, value, most) {
   return BigInt(value);
 }
 
-// ---- What a configuration decides --------------------------------------------------------------------------------
+// What a configuration decides
 
 const plans = new Map();
 
@@ -206,7 +206,7 @@ function fewDigits(factors, terms) {
   return Float64Array.from(factors, (value) => rounded(value, 30 - Math.ceil(Math.log2(terms)) - exponent));
 }
 
-// ---- What a sample decides ---------------------------------------------------------------------------------------
+// What a sample decides
 
 const RUN = 16n; // samples whose words are made together: a multiple of 4, because a step of the counter makes 4 words
 

@@ -91,7 +91,7 @@ function shuffle(values, random) {
   }
 }
 
-// ---- The networks --------------------------------------------------------------------------------------------------
+// The networks
 
 /** The layers of both networks of the paper; the MLP's second layer adds to its input. */
 const ARCHITECTURES = {

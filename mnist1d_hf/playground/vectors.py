@@ -21,7 +21,7 @@ _CASES: tuple[tuple[dict[str, Any], int, tuple[int, ...]], ...] = (
     ({}, MAX_SEED, (2**53 + 1, MAX_INDEX - 1)),
     ({"corr_noise_scale": 0.0, "iid_noise_scale": 0.0}, 7, (3,)),
     ({"corr_noise_scale": 0.5, "iid_noise_scale": 0.1}, 7, (3,)),
-    ({"final_seq_length": 60, "padding": [10, 20]}, 7, (3, 4)),  # shifts that are longer than the signal
+    ({"final_seq_length": 60, "padding": (10, 20)}, 7, (3, 4)),  # shifts that are longer than the signal
     ({"shuffle_seq": True}, 7, (3,)),
 )
 
@@ -33,12 +33,8 @@ def vectors() -> dict[str, Any]:
     4535052
     """
     table = np.ldexp(_normal_table().astype(float), 20).astype("<i4")
-    philox = [
-        {"key": [str(seed), str(_SAMPLES)], "counter": str(counter), "words": _philox(seed, _SAMPLES, counter, 4)}
-        for seed, counter in ((0, 0), (MAX_SEED, 2**63 - 5))
-    ]
     return {
-        "philox": [{**entry, "words": [f"{word:016x}" for word in entry["words"].tolist()]} for entry in philox],
+        "philox": [_philox_case(0, 0), _philox_case(MAX_SEED, 2**63 - 5)],
         "normal_table": {
             **{str(place): int(table[place]) for place in (0, 1, 32767, 32768, 65535)},
             "sha256": hashlib.sha256(table.tobytes()).hexdigest(),
@@ -47,8 +43,13 @@ def vectors() -> dict[str, Any]:
     }
 
 
+def _philox_case(seed: int, counter: int) -> dict[str, Any]:
+    words = [f"{word:016x}" for word in _philox(seed, _SAMPLES, counter, 4).tolist()]
+    return {"key": [str(seed), str(_SAMPLES)], "counter": str(counter), "words": words}
+
+
 def _case(arguments: dict[str, Any], seed: int, indices: tuple[int, ...]) -> dict[str, Any]:
-    config = GeneratorConfig(**{key: tuple(value) if key == "padding" else value for key, value in arguments.items()})
+    config = GeneratorConfig(**arguments)
     plan = plan_of(config)
     x, label, latents = sample(indices, seed, config, latents=True)
     rows = [
