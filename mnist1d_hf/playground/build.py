@@ -22,7 +22,9 @@ _CARD = """---
 See a template become a signal, draw a digit of your own, play against a network of 5,210 parameters, and train one: all
 in this page. It sends nothing anywhere, and keeps nothing.
 
-The signals are those of `mnist1d_hf.sample`, bit for bit. The package has the specification that they follow.
+The signals are those of `mnist1d_hf.sample`, bit for bit. Logits of the networks are those of the released checkpoints
+to 1e-4; those of the ResNet, whose weights are rounded so that the page stays below 300 KB, to 0.4, and its class is
+the same on 9,998 of 10,000 signals. Probabilities of Bayes' rule are exact to 1e-5.
 """
 
 

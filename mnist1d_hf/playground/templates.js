@@ -18,6 +18,7 @@ export function complete(config = {}) {
   const unknown = Object.keys(config).filter((name) => !(name in DEFAULTS) && name !== "points");
   if (unknown.length) throw new RangeError(`config: unknown ${unknown[0]}; choose from ${Object.keys(DEFAULTS).join(", ")}`);
   const all = { ...DEFAULTS, ...config };
+  if (all.max_translation > 2 ** 21) throw new RangeError("config: max_translation: expected at most 2**21"); // exact doubles
   return { ...all, points: all.template_len + all.padding[1] };
 }
 

@@ -22,7 +22,7 @@ PRETRAINED = Path(mnist1d_hf.__file__).parent / "models" / "pretrained"
 NETWORKS = ("logistic", "mlp", "cnn", "gru", "resnet")  # in the order of the page
 # Matrices are stored as integers with a scale for each row. With 24 bits they are as exact as float32, and logits stay
 # within 1e-4; with 22 they do not. With 24 the ResNet alone would be as large as the page may be. It has as few as keep
-# its class on 9,999 of 10,000 signals, more where it is sensitive to them.
+# its class on 9,998 of 10,000 signals, more where it is sensitive to them.
 BITS = 24
 RESNET_BITS = {
     "stages.0": 12,
