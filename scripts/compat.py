@@ -37,7 +37,7 @@ from tests.hub.client import client_environment
 from tests.hub.server import HubServer
 
 NAMESPACE = "user"
-BASE_TESTS = ("tests/data", "tests/test_compat.py", "tests/test_cli.py")
+BASE_TESTS = ("tests/data", "tests/test_compat.py", "tests/test_cli.py", "tests/playground/test_serve.py")
 
 LOAD_DATASET = """
 import hashlib, json, sys, warnings
