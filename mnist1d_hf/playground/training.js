@@ -126,7 +126,7 @@ function show() {
   $("train-figures").replaceChildren(...Object.entries(figures).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
   plot("train-accuracy", reports.map(({ accuracy }) => accuracy), 1, percent, 0.9);
   const losses = reports.map(({ loss }) => loss);
-  plot("train-loss", losses, Math.max(2.5, Math.min(5, ...losses)), (value) => value.toFixed(1));
+  plot("train-loss", losses, Math.min(5, Math.max(2.5, ...losses)), (value) => value.toFixed(1));
   showMistakes(last);
 }
 
