@@ -8,7 +8,7 @@ import { sample } from "./stream.js";
 
 const POINTS = 40;
 const CLASSES = 10;
-const FOR_TRAINING = 0x747261696e6e67n; // second word of Philox's key: "trainng"
+const FOR_TRAINING = 0x747261696e6572n; // second word of Philox's key: "trainer"
 const BETA1 = 0.9; // Adam's (Kingma & Ba 2015), with PyTorch's values
 const BETA2 = 0.999;
 const EPSILON = 1e-8;
