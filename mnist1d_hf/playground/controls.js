@@ -57,11 +57,11 @@ export function numberField(name, label, min, max) {
   return field(name, label, make("input", { type: "number", id: `field-${name}`, min, max, step: 1, required: true }));
 }
 
-/** Radio buttons of the page for the field `name`. */
-export function radios(name) {
+/** Radio buttons of the page for the field `name`; `also` gives what a choice changes besides. */
+export function radios(name, also = () => ({})) {
   const inputs = [...document.querySelectorAll(`input[name="${name}"]`)];
   bind(name, (value) => inputs.forEach((input) => (input.checked = input.value === value)));
-  for (const input of inputs) input.addEventListener("change", () => update({ [name]: input.value }));
+  for (const input of inputs) input.addEventListener("change", () => update({ [name]: input.value, ...also(input.value) }));
 }
 
 /** Call `show` with the value of a field, now and whenever it changes. */

@@ -11,7 +11,8 @@ let chosen = 0; // the point that the arrow keys move
 let last = null; // where the pointer was
 
 export function start() {
-  radios("way");
+  // The signal goes on from what the template became; back, one begins with a template.
+  radios("way", (way) => ({ drawn: way === "direct" ? pack(raw()) : "" }));
   const surface = $("canvas");
   surface.addEventListener("pointerdown", (event) => {
     surface.setPointerCapture(event.pointerId);
@@ -29,16 +30,8 @@ export function start() {
   }
   $("draw-luck").addEventListener("click", () => update({ luck: Math.floor(Math.random() * SEEDS) }));
   $("draw-clear").addEventListener("click", () => update({ drawn: pack(heights().map(() => 0)) }));
-  let way = state.way;
   const show = onFrame(showAll);
-  listen((names) => {
-    if (names.has("way") && !names.has("drawn")) {
-      // The signal goes on from what the template became; back, one begins with a template.
-      update({ drawn: state.way === "direct" ? pack(raw(way)) : "" });
-    }
-    way = state.way;
-    if (["way", "drawn", "luck"].some((name) => names.has(name))) show();
-  });
+  listen((names) => ["way", "drawn", "luck"].some((name) => names.has(name)) && show());
   showAll();
 }
 
@@ -46,11 +39,11 @@ export function start() {
 
 const pack = (values) => Array.from(values, (value) => Math.round(100 * value) || 0).join(",");
 
-function heights(way = state.way) {
-  const count = way === "generator" ? 12 : 40;
+function heights() {
+  const count = state.way === "generator" ? 12 : 40;
   const drawn = state.drawn.split(",").map((text) => Number(text) / 100 || 0);
   if (state.drawn && drawn.length === count) return drawn;
-  return Array.from(way === "generator" ? TEMPLATES[3] : stages({ label: 3, ...luck() }).at(-1).values);
+  return Array.from(count === 12 ? TEMPLATES[3] : stages({ label: 3, ...luck() }).at(-1).values);
 }
 
 /** What the generator would draw, from the number `luck`: the same number, the same signal. */
@@ -72,9 +65,9 @@ function luck() {
 }
 
 /** The forty numbers before they are standardised. */
-function raw(way = state.way) {
-  const drawn = heights(way);
-  if (way === "direct") return drawn;
+function raw() {
+  const drawn = heights();
+  if (state.way === "direct") return drawn;
   return Array.from(stages({ template: asTemplate(drawn), ...luck() }).at(-1).values);
 }
 

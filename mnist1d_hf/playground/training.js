@@ -18,9 +18,10 @@ let worker = null;
 let running = false;
 let reports = []; // reports of the worker
 let test = null;
+let said = 0; // the second of the last message to screen readers
 
 export function start() {
-  radios("net");
+  radios("net", (net) => ({ width: USUAL[net] }));
   $("train-settings").append(
     menu("width", "Width", () => WIDTHS[state.net].map((width) => [width, state.net === "cnn" ? `${width} channels` : `${width} units`])),
     menu("rate", "Learning rate", () => RATES.map((rate) => [rate, String(rate)])),
@@ -30,23 +31,22 @@ export function start() {
   $("train-form").addEventListener("submit", (event) => event.preventDefault());
   $("train-start").addEventListener("click", () => (running ? pause() : go(MOST)));
   $("train-reset").addEventListener("click", reset);
-  let net = state.net;
   listen((names) => {
-    if (names.has("net") && !names.has("width") && net !== state.net) update({ width: USUAL[state.net] });
-    net = state.net;
-    if (SETTINGS.some((name) => names.has(name)) && !names.has("steps")) reset();
-    else if (names.has("steps") && !running && state.steps !== (reports.at(-1)?.steps ?? 0)) restore();
+    const other = SETTINGS.some((name) => names.has(name));
+    if (other && !names.has("steps")) reset();
+    else if (other || (names.has("steps") && !running)) restore(other);
   });
   bind("part", (part) => part === "train" && restore());
   show();
 }
 
-/** Train to the step that the address names. */
-function restore() {
-  if (state.part !== "train" || !state.steps || reports.at(-1)?.steps === state.steps || running) return;
+/** Train to the step that the address names, if that is not done or under way; `anew` with other settings. */
+function restore(anew = false) {
+  if (!anew && (running || state.steps === (reports.at(-1)?.steps ?? 0))) return;
   stop();
   reports = [];
-  go(state.steps);
+  if (state.part === "train" && state.steps) go(state.steps);
+  show();
 }
 
 function go(until) {
@@ -79,6 +79,7 @@ function pause() {
 }
 
 function stop() {
+  said = 0;
   worker?.terminate();
   worker = null;
   running = false;
@@ -91,7 +92,6 @@ function reset() {
   show();
 }
 
-let said = 0;
 function report(data) {
   reports.push(data);
   if (data.done) running = false;

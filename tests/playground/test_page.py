@@ -220,6 +220,19 @@ def test_the_address_restores_the_state(visit, part):
     assert picture(visit(first.evaluate("location.hash"))) == expected
 
 
+def test_an_edited_address_and_a_copied_one(visit):
+    page = visit("#part=train&net=mlp&width=50&steps=50")
+    steps = page.locator("#train-figures dd").nth(1)
+    expect(steps).to_have_text("50")
+    page.evaluate("location.hash = '#part=train&net=cnn&width=5&steps=100'")
+    expect(steps).to_have_text("100")
+    expect(page.get_by_label("Width")).to_have_value("5")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy a link").click()
+    expect(page.locator("#copied")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()").endswith("/#part=train&width=5&steps=100")
+
+
 def test_an_address_that_makes_no_sense_is_the_default(visit):
     page = visit("#part=nothing&digit=77&padding=abc&drawn=x&answers=12a&steps=-3&rate=1e9&toString=1")
     expect(page.locator("#signal")).to_be_visible()
