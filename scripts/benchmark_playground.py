@@ -103,7 +103,7 @@ def measure(browser: Browser, address: str) -> str:
     page.on("response", lambda answer: sizes.update({answer.url: int(answer.headers["content-length"])}))
     page.goto(address + "#part=train")
     times: dict[str, Any] = page.evaluate(MEASURE)
-    rows = [(name, f"{value:.1f} ms" if value > 0.1 else f"{value:.2f} ms") for name, value in times.items()]
+    rows = [(name, f"{value:.1f} ms" if value >= 0.1 else "below 0.1 ms") for name, value in times.items()]
     for architecture, goal in {"cnn": 0.9, "mlp": 0.65}.items():
         rows.append(
             (f"`{architecture}` trained to {100 * goal:.0f} %, with its tests", train(page, architecture, goal))
