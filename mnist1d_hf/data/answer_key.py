@@ -37,6 +37,7 @@ ROUNDING = 1e-6  # standard deviation of the rounding error, in standard deviati
 _LEFT_OUT = 26.0  # a combination below e**-26 of a signal's likelihood may be left out
 _FIRST_GUESS = 32.0  # the same, below the largest upper bound: enough for nearly all signals
 _SIGNALS = 1024  # that are worked on together
+_PAIRS = 2**15  # of a signal and a combination that are averaged together: their arrays stay small
 _SCREENED = 2**19  # numbers of the screening's working arrays, which should stay in the processor's cache
 _MOST_NUMBERS = 2**24  # of the tables, which there are seven of
 _SINGLE = 1e4  # largest log-likelihood of the screening, without its sign, for which single precision is enough
@@ -130,6 +131,9 @@ class AnswerKey:
         self.clean = np.ascontiguousarray((project @ rows[:, order]).T)  # (c, d)
         self.white_clean = self._by_group(self.clean, self.whiten.transpose(0, 2, 1))
         self.white_slope = self.whiten @ (project @ maker.slope[:, 0])  # (g, d)
+        self._g11 = (self.white_clean**2).sum(1)
+        self._g12 = -(self.white_clean * self.white_slope[self.group]).sum(1)
+        self._g22 = (self.white_slope**2).sum(1)
         self._double = self._screen()
         self._single = _Screen(*(table.astype(np.float32) for table in self._double))
 
@@ -214,16 +218,27 @@ class AnswerKey:
 
     def _averages(self, signals: Array, row: Array, combination: Array, latents: bool) -> Averages:
         """The likelihoods of pairs in the order of the combinations, averaged over the rectangle of scale and shear."""
+        widths = self.config.scale_coeff, self.config.shear_scale
+        parts = []
+        for start in range(0, max(1, len(row)), _PAIRS):
+            part = slice(start, start + _PAIRS)
+            functions = self._functions(signals, row[part], combination[part])
+            parts.append(average(functions, widths, moments=latents))
+        return joined(parts)
+
+    def _functions(self, signals: Array, row: Array, combination: Array) -> Gaussians:
+        """The likelihoods of pairs as functions of scale and shear."""
         group_of = self.group[combination]
-        clean, slope = self.white_clean[combination], self.white_slope[group_of]
         rest = signals[row] - self.clean[combination]
+        b2 = np.empty(len(row))
         edges = np.searchsorted(group_of, np.arange(len(self.whiten) + 1))
         for group in np.flatnonzero(np.diff(edges)):  # those of a group have the same matrix
             part = slice(edges[group], edges[group + 1])
             rest[part] = rest[part] @ self.whiten[group].T
-        pairs = ((rest, rest), (rest, clean), (rest, -slope), (clean, clean), (clean, -slope), (slope, slope))
-        functions = Gaussians(*(np.einsum("nd,nd->n", first, second) for first, second in pairs))
-        return average(functions, (self.config.scale_coeff, self.config.shear_scale), moments=latents)
+            b2[part] = rest[part] @ -self.white_slope[group]
+        d2 = np.einsum("nd,nd->n", rest, rest)
+        b1 = np.einsum("nd,nd->n", rest, self.white_clean[combination])
+        return Gaussians(d2, b1, b2, self._g11[combination], self._g12[combination], self._g22[group_of])
 
     def _latents(self, n: int, row: Array, combination: Array, averages: Averages, weight: Array) -> Latents:
         """Moments and most probable values, from pairs with their probabilities."""

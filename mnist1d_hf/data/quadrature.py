@@ -24,7 +24,7 @@ Array = NDArray[Any]
 _REACH = 6.0  # what is further from the peak, in standard deviations, is left out: e**-18
 _INNER = 20  # points of the quadrature in s: relative error 2e-8; in t as many for k = 0, and 4 |k| more
 _MOST_MORE = 1000  # points in t for |k| of 250 and more
-_CHUNK = 2**17  # function values that are computed together: they stay in the processor's cache
+_CHUNK = 2**19  # function values that are computed together: 4 MB an array
 _FLAT = 1e-8  # added to d2 at the rectangle's corners, so that a peak exists where a direction is flat
 _NEWTON = 8  # steps, on functions of three quadratic pieces
 
