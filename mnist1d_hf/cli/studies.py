@@ -136,7 +136,8 @@ def _print_claims(chosen: Study[Any], verdict: dict[str, Any]) -> None:
         (claim.name, claim.literature, claim.kind, claim.measured, str(claim.n), claim.outcome)
         for claim in kept_claims(verdict)
     ]
-    print_table(chosen.question, columns, rows, right=(4,), width=120)
+    if rows:
+        print_table(chosen.question, columns, rows, right=(4,), width=120)
     if findings := kept_findings(verdict):
         found: list[tuple[str, ...]] = [
             (finding.name, f"{finding.measured} {finding.unit}".rstrip(), str(finding.n)) for finding in findings

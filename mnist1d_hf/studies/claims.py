@@ -303,12 +303,15 @@ def chance(claims: Sequence[Claim]) -> float:
     return (1 - LEVEL) * sum(claim.kind != DIRECTION and math.isfinite(claim.low) for claim in claims)
 
 
-def headline(claims: Sequence[Claim]) -> str:
-    """One line about all claims: the first one, how many have which outcome, and what chance alone would do.
+def headline(claims: Sequence[Claim], findings: Sequence[Finding] = ()) -> str:
+    """One line about all claims: the first one, how many have which outcome, and what chance alone would do. Without
+    claims, the first finding.
 
     >>> headline([claim_direction("better", "A is better than B", by_number([1.0, 2.0, 1.5]))])
     'A is better than B: reproduced, 1.50 (0.258 to 2.74).'
     """
+    if not claims and findings:
+        return f"{findings[0].text.rstrip('.')}: {findings[0].measured} {findings[0].unit}".rstrip() + "."
     if not claims:
         return "No claim could be tested."
     first, *others = claims

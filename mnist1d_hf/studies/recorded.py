@@ -97,7 +97,8 @@ def markdown() -> str:
         parts.append(f"**{study.name}.** {verdict['headline']}")
         if study.summary is not None:
             parts.append(markdown_table(*study.summary(kept.table(), kept.cost()["seconds"])))
-        parts.append(_claims_table(kept_claims(verdict)))
+        if claims := kept_claims(verdict):
+            parts.append(_claims_table(claims))
         if findings := kept_findings(verdict):
             parts.append(_findings_table(findings))
         if study.deviations:

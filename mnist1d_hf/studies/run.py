@@ -172,12 +172,12 @@ def _do_unit(unit: Unit, settings: Settings, device: str, report: Report) -> byt
 
 def verdict(study: Study[Any], table: pd.DataFrame, data: bytes) -> dict[str, Any]:
     """The content of verdict.json, from a table and the Parquet file that it came from."""
-    claims = study.claims(table)
+    claims, findings = study.claims(table), study.findings(table)
     return {
-        "headline": headline(claims),
+        "headline": headline(claims, findings),
         "claims": [claim.to_dict() for claim in claims],
         "not_reproduced_by_chance": round(chance(claims), 2),
-        "findings": [finding.to_dict() for finding in study.findings(table)],
+        "findings": [finding.to_dict() for finding in findings],
         "table_sha256": hashlib.sha256(data).hexdigest(),
     }
 
