@@ -105,19 +105,18 @@ def _average(f: Gaussians, widths: tuple[float, float], count: int, moments: boo
     least = strip.value(top)
     start, stop = (np.clip(strip.level(least + _REACH**2, side), first, last) for side in (-1, 1))
     nodes, weights = _legendre(count)
-    t = (start[:, None] + (stop - start)[:, None] * nodes)[..., None]
-    wide = _Strip(*(item[:, None, None] for item in strip))
-    s, inner, beyond = wide.across(t)
-    outer = np.exp((least[:, None] - t[..., 0] ** 2 - beyond[..., 0] ** 2) / 2) * weights
-    outer *= _fraction(start, stop, first, last)[:, None]
-    total = (outer * inner.sum(-1)).sum(-1)
+    t = start[:, None] + (stop - start)[:, None] * nodes
+    sums, beyond = _Strip(*(item[:, None] for item in strip)).across(t, 2 if moments else 0)
+    outer = np.exp((least[:, None] - t**2 - beyond**2) / 2) * weights * _fraction(start, stop, first, last)[:, None]
+    total = (outer * sums[0]).sum(1)
     d2 = f.d2 - u0 * f.b1 - v0 * f.b2 + least
     rows = [np.log(total) - d2 / 2, u0 + unit1 * top, v0 + unit2 * (strip.nearest(top) - strip.slope * top), d2]
     if moments:
-        inner *= (outer / total[:, None])[..., None]
-        u = u0[:, None, None] + unit1[:, None, None] * t
-        v = v0[:, None, None] + unit2[:, None, None] * (s - wide.slope * t)
-        rows += [(inner * value).sum((-1, -2)) for value in (u, v, u**2, v**2)]
+        outer /= total[:, None]
+        u, place = u0[:, None] + unit1[:, None] * t, v0[:, None] - unit2[:, None] * strip.slope[:, None] * t
+        step = unit2[:, None] * sums[1], unit2[:, None] ** 2 * sums[2]  # v is the place and unit2 times s
+        values = u * sums[0], place * sums[0] + step[0], u**2 * sums[0]
+        rows += [(outer * value).sum(1) for value in (*values, place**2 * sums[0] + 2 * place * step[0] + step[1])]
     return np.stack(rows)
 
 
@@ -151,20 +150,29 @@ class _Strip(NamedTuple):
             t = t - (self.value(t) - level) / (2 * (t + self.nearest(t) * self.slope))
         return t
 
-    def across(self, t: Array) -> tuple[Array, Array, Array]:
-        """Points s of the quadrature, weights times exp(-(s² - beyond²) / 2), and the least magnitude `beyond`."""
+    def across(self, t: Array, powers: int) -> tuple[list[Array], Array]:
+        """The averages of exp(-(s² - beyond²) / 2) s**power over the range of s, powers from 0 on; and the least
+        magnitude `beyond` of s. All have the shape of t.
+
+        With s = start + width x for the quadrature's points x, the exponent is a polynomial in x, so that a matrix
+        product gives all exponents, and another one all sums.
+        """
         low, high = self.low + self.slope * t, self.high + self.slope * t
         beyond = np.clip(0.0, low, high)
         reach = np.sqrt(beyond**2 + _REACH**2)
         start, stop = np.maximum(low, -reach), np.minimum(high, reach)
+        width = stop - start
         nodes, weights = _legendre(_INNER)
-        s = start + (stop - start) * nodes
-        inner = s * s
-        np.subtract(beyond**2, inner, out=inner)
-        inner *= 0.5
-        np.exp(inner, out=inner)
-        inner *= weights * _fraction(start, stop, low, high)
-        return s, inner, beyond
+        exponent = np.stack([(beyond - start) * (beyond + start) / 2, -start * width, -(width**2) / 2], axis=-1)
+        values = exponent @ np.stack([np.ones(_INNER), nodes, nodes**2])
+        np.exp(values, out=values)
+        moments = values @ np.stack([weights * nodes**power for power in range(powers + 1)], axis=1)
+        moments *= _fraction(start, stop, low, high)[..., None]
+        parts = [moments[..., power] for power in range(powers + 1)]
+        if powers:
+            parts[2] = start**2 * parts[0] + 2 * start * width * parts[1] + width**2 * parts[2]
+            parts[1] = start * parts[0] + width * parts[1]
+        return parts, beyond
 
 
 def _fraction(start: Array, stop: Array, low: Array, high: Array) -> Array:
