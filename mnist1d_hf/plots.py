@@ -17,14 +17,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mnist1d_hf.data.config import GeneratorConfig
-from mnist1d_hf.data.generator import make_dataset
+from mnist1d_hf.data.generator import LATENTS, Draws, SignalMaker, make_dataset
+from mnist1d_hf.data.posterior import posterior, score, stream_scale
 from mnist1d_hf.data.stages import transformation_stages
+from mnist1d_hf.data.stream import sample
 from mnist1d_hf.data.templates import get_templates
 from mnist1d_hf.files import write_errors, write_file
 
 _COLORS = [f"C{number}" for number in range(10)]
 _HUMAN = 95.8  # accuracy of a person over 500 signals, in percent (Greydanus & Kobak 2024)
 _STYLE: dict[str, Any] = {"linewidth": 1.4, "solid_joinstyle": "round"}
+# Signals of the stream `_FRESH`, the one that networks are evaluated on (training.evaluation.FRESH_SEED).
+_FRESH = 2**62
+UNSURE = (0, 1, 2, 3)  # the least sure ones of the first million, by the study bayes-error
+MISREAD = (41695, 46233, 50653, 54733)  # all baselines of the default data err, the Bayes classifier does not
 
 
 def plot_overview(config: GeneratorConfig | None = None) -> Figure:
@@ -181,6 +187,65 @@ def plot_transformations(config: GeneratorConfig | None = None, label: int = 3) 
     return figure
 
 
+def plot_readings(config: GeneratorConfig | None = None) -> Figure:  # noqa: ARG001  (one signature for all kinds)
+    """Signals that are hard to read, each with two readings: what it most probably is without noise, as either class.
+
+    Above, the Bayes classifier itself is unsure: the readings are its two most probable classes. Below, it is right and
+    all baselines of the default data err: the readings are its class and the one that most of them say.
+    """
+    figure, axes = _grid(2, 4, "MNIST-1D: signals that are hard to read, and two readings of each", height=5.6)
+    for row, indices in zip(axes, (UNSURE, MISREAD), strict=True):
+        x, label = sample(indices, _FRESH)
+        said = baseline_predictions(x).T if indices is MISREAD else [None] * len(x)
+        for axis, signal, truth, p, votes in zip(row, x, label, posterior(x), said, strict=True):
+            first, second = np.argsort(-p)[:2]
+            if votes is None:
+                title = f"{first} ({100 * p[first]:.0f} %) or {second} ({100 * p[second]:.0f} %)? Made as {truth}"
+            else:
+                second = np.bincount(votes).argmax()
+                title = (
+                    f"{first} ({100 * p[first]:.2f} %); {(votes == second).sum()} of {len(votes)} networks: {second}"
+                )
+            axis.set_title(title, fontsize=9)
+            _draw_readings(axis, signal, (int(first), int(second)))
+    axes[0, 0].set_ylabel("Bayes is unsure")
+    axes[1, 0].set_ylabel("Bayes is right, all networks err")
+    return figure
+
+
+def baseline_predictions(x: Any) -> Any:
+    """What the baselines of the default data say of signals float32 (n, 40): classes int64 (baselines, n)."""
+    import torch
+
+    from mnist1d_hf.models.catalog import list_pretrained, load_pretrained
+
+    names = [entry.name for entry in list_pretrained() if entry.data == "default"]
+    with torch.no_grad():
+        return np.stack([load_pretrained(name)(torch.as_tensor(x)).logits.argmax(1).numpy() for name in names])
+
+
+def _draw_readings(axis: Any, signal: Any, classes: tuple[int, int]) -> None:
+    position = np.arange(len(signal))
+    axis.plot(position, signal, ".-", color="0.65", linewidth=1, markersize=3, label="signal")
+    for kind, style in zip(classes, ("-", "--"), strict=True):
+        axis.plot(position, _reading(signal, kind), style, color=_COLORS[kind], linewidth=2, label=f"as {kind}")
+    axis.legend(fontsize=7, frameon=False, loc="best")
+
+
+def _reading(signal: Any, kind: int) -> Any:
+    """The most probable signal (length,) without noise, if the class is known; NaN in the padding."""
+    config, templates = GeneratorConfig(), get_templates()
+    chosen = {"x": templates["x"][[kind]], "t": templates["t"], "y": templates["y"][[kind]]}
+    scale = stream_scale(config)
+    latents = score(signal[None].astype(float), scale, config, chosen, latents=True).latents
+    assert latents is not None
+    maker, first = SignalMaker(config, chosen["x"]), np.zeros(1, dtype=int)
+    draws = Draws(**{name: latents.mode[name] for name in LATENTS}, normals=np.empty(0))
+    clean = (maker.make_clean(first, draws)[0] - scale.mean) / scale.std
+    template = maker.translate(maker.dilate(first, draws.padding), draws.translation)
+    return np.where(maker.subsample((template != 0) * 1.0)[:, 0] > 0.5, clean, np.nan)
+
+
 KINDS = {
     "overview": plot_overview,
     "samples": plot_samples,
@@ -188,11 +253,12 @@ KINDS = {
     "class-means": plot_class_means,
     "pca": plot_pca,
     "transformations": plot_transformations,
+    "readings": plot_readings,
 }
 
 
 def plot(kind: str, config: GeneratorConfig | None = None, **options: Any) -> Figure:
-    """The figure called `kind`: overview, samples, templates, class-means, pca or transformations.
+    """The figure called `kind`: overview, samples, templates, class-means, pca, transformations or readings.
 
     Raises:
         InvalidValueError: no such kind.

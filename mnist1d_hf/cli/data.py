@@ -164,20 +164,24 @@ def _require_expected(name: str, measured: Checksums) -> None:
 
 def plot(
     kind: Annotated[
-        str, typer.Argument(help="overview, samples, templates, class-means, pca or transformations.")
+        str, typer.Argument(help="overview, samples, templates, class-means, pca, transformations or readings.")
     ] = "overview",
     output: Annotated[Path | None, option("PNG or SVG file.", "--output", "-o")] = None,
     config: Config = "default",
     seed: Seed = None,
     label: Annotated[int | None, option("Class, for transformations.")] = None,
 ) -> None:
-    """Draw samples, templates, class means, or one sample's way through the transformations."""
+    """Draw samples, templates, class means, one sample's way through the transformations, or hard signals."""
     from mnist1d_hf import plots
 
     chosen = Mnist1dBuilderConfig.resolve(config, {"seed": seed})
     if label is not None and kind != "transformations":
         raise _UsageError(f"--label goes with transformations, not with {kind}")
     options = {} if label is None else {"label": label}
+    if kind == "readings":  # it loads the baselines
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
     figure = plots.plot(kind, chosen.generator, **options)
     console.print(str(plots.save(figure, output or Path(f"mnist1d-{kind}.png"))))
 

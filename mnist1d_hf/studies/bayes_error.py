@@ -32,8 +32,8 @@ Deviations:
 - Nothing of this kind is published, so there is no protocol to deviate from.
 - The CNN's training sets are of the stream, each seed has one of its own; the paper has one training set.
 
-Expected: at the default noise the Bayes classifier errs in about 2 of 100,000 signals, and networks 100 times as often
-or more.
+Expected: at the default noise the Bayes classifier errs in about 2 of 10,000 signals (a first measurement gave 99.983 ±
+0.004 % on 20,000), and every network several times as often.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def slowness(noise: float) -> int:
 def with_noise(noise: float) -> GeneratorConfig:
     """The default configuration with both noises multiplied."""
     config = GeneratorConfig()
-    scales = {"corr_noise_scale": noise * config.corr_noise_scale, "iid_noise_scale": noise * config.iid_noise_scale}
-    return dataclasses.replace(config, **scales)
+    correlated, white = noise * config.corr_noise_scale, noise * config.iid_noise_scale
+    return dataclasses.replace(config, corr_noise_scale=correlated, iid_noise_scale=white)
 
 
 def classify(settings: BayesErrorSettings, noise: float, parts: Sequence[int], context: Context) -> list[Row]:
@@ -343,20 +343,21 @@ def figure(table: pd.DataFrame) -> Figure:
 
 def _draw_errors(axis: Any, table: pd.DataFrame) -> None:
     noises = np.sort(table["noise"].unique())
-    for color, network in zip(("C0", "C1"), reversed(NETWORKS), strict=True):
+    for color, network in (("C0", CNN), ("C1", RESNET)):
         found = [find_mean("", "", 100 - accuracies(table, network, noise)) for noise in noises]
-        means = [finding.mean for finding in found]
         low, high = ([max(getattr(one, end), 1e-9) for one in found] for end in ("low", "high"))
         axis.fill_between(noises, low, high, color=color, alpha=0.18, linewidth=0)
-        axis.plot(noises, means, "o-", color=color, markersize=4, label=network)
-    axis.plot(noises, [100 - expected_accuracies(table, noise).mean() for noise in noises], color="C2", label="Bayes")
-    for noise in noises:
-        mean, low, high = (100 - end for end in accuracy_of(select(table, classifier=BAYES, noise=noise)))
-        if mean > 0:
-            axis.errorbar(noise, mean, [[mean - high], [low - mean]], fmt="o", color="C2", markersize=4, capsize=2)
-        else:
-            axis.plot(noise, low, "v", color="C2", markersize=6)
-    axis.plot([], [], "v", color="C2", markersize=6, label="Bayes: no error seen, upper limit")
+        axis.plot(noises, [one.mean for one in found], "o-", color=color, markersize=4, label=network)
+    expected = [100 - expected_accuracies(table, noise).mean() for noise in noises]
+    axis.plot(noises, expected, color="C2", label="Bayes, expected")
+    measured = [accuracy_of(select(table, classifier=BAYES, noise=noise)) for noise in noises]
+    errors, most, least = 100 - np.array(measured).T
+    seen = errors > 0
+    spread = errors[seen] - least[seen], most[seen] - errors[seen]
+    axis.errorbar(
+        noises[seen], errors[seen], spread, fmt="o", color="C2", markersize=4, capsize=2, label="Bayes, measured"
+    )
+    axis.plot(noises[~seen], most[~seen], "v", color="C2", markersize=5, label="no error seen: upper limit")
     axis.set(
         yscale="log", ylim=(1e-4, 100), xlabel="noise, multiple of the default", ylabel="error on fresh signals, %"
     )
