@@ -2,12 +2,14 @@
 
 import pytest
 
-from mnist1d_hf import GeneratorConfig
+from mnist1d_hf import GeneratorConfig, posterior, sample
 from mnist1d_hf.data.checksums import expected_checksums
 from mnist1d_hf.data.configurations import CONFIGURATIONS, Configuration
+from mnist1d_hf.plots import KINDS, MISREAD, UNSURE, baseline_predictions
+from mnist1d_hf.training.evaluation import FRESH_SEED
 
 
-@pytest.mark.parametrize("kind", ["overview", "samples", "templates", "class-means", "pca", "transformations"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_plot_draws_every_kind(run, kind, tmp_path):
     for name in ("a.svg", "b.svg", "a.png"):
         assert run("plot", kind, "--output", name)[0] == 0
@@ -16,6 +18,13 @@ def test_plot_draws_every_kind(run, kind, tmp_path):
     assert drawn.startswith(b"<?xml")
     assert pixels.startswith(b"\x89PNG")
     assert min(len(drawn), len(pixels)) > 5000
+
+
+def test_the_readings_are_what_their_figure_says():
+    assert (posterior(sample(UNSURE, FRESH_SEED)[0]).max(1) < 0.6).all()
+    x, label = sample(MISREAD, FRESH_SEED)
+    assert (posterior(x)[range(len(x)), label] > 0.99).all()
+    assert (baseline_predictions(x) != label).all()
 
 
 def test_plot_follows_its_options(run, tmp_path):
