@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="counted pairs for each row (default 5)")
     parser.add_argument("--update-readme", action="store_true", help="put the tables into scripts/README.md")
     options = parser.parse_args()
-    tables = (generator_table, stream_table, loading_table, build_table, training_table)
+    tables = (generator_table, stream_table, posterior_table, loading_table, build_table, training_table)
     text = "\n\n".join([machine(), *(table(options.pairs) for table in tables)])
     print(text)
     if options.update_readme:
@@ -107,7 +107,7 @@ def generator_table(pairs: int) -> str:
     return (
         f"{table}\n\nThe limit is the ratio at which nothing but drawing the normals from NumPy's legacy generator, "
         f"which an exact generator cannot avoid, would take time.\n\n"
-        f"Peak memory of a process that makes 50,000 samples: {peak_memory():.0f} MB."
+        f"Peak memory of a process that makes 50,000 samples: {peak_memory(MADE):.0f} MB."
     )
 
 
@@ -209,6 +209,42 @@ def sample_part(number: int) -> int:
     return len(mnist1d_hf.sample(range(number * STREAM_SAMPLES, (number + 1) * STREAM_SAMPLES))[0])
 
 
+POSTERIORS = 4_000
+NOISES: list[dict[str, float]] = [
+    {},
+    {"corr_noise_scale": 0.0, "iid_noise_scale": 0.0},
+    {"corr_noise_scale": 0.5, "iid_noise_scale": 0.04},
+]
+
+
+def posterior_table(pairs: int) -> str:
+    """Posteriors per second on one thread beside `sample`; in a new process, the time to make the tables and memory."""
+    rows = []
+    for noise in progress(NOISES, "posterior"):
+        config = mnist1d_hf.GeneratorConfig(**noise)  # type: ignore[arg-type]
+        x, _ = mnist1d_hf.sample(range(POSTERIORS), config=config)
+        ours, theirs = in_turn(
+            pairs,
+            lambda x=x, c=config: mnist1d_hf.posterior(x, c),
+            lambda c=config: mnist1d_hf.sample(range(STREAM_SAMPLES), 0, c),
+        )
+        ratio = statistics.median(POSTERIORS / a * b / STREAM_SAMPLES for a, b in zip(ours, theirs, strict=True))
+        speeds = [f"{n / statistics.median(times):,.0f}" for n, times in ((POSTERIORS, ours), (STREAM_SAMPLES, theirs))]
+        made = (
+            f"config = mnist1d_hf.GeneratorConfig(**{noise}); x, _ = mnist1d_hf.sample(range({POSTERIORS}), 0, config)"
+        )
+        spent = "result = time.perf_counter() - started"
+        first = f"started = time.perf_counter(); mnist1d_hf.posterior(x[:1], config); {spent}"
+        tables = statistics.median(in_new_process(f"{made}\n{first}") for _ in range(pairs))
+        memory = peak_memory(f"{made}\nmnist1d_hf.posterior(x, config)")
+        name = ", ".join(f"{key}={value}" for key, value in noise.items())
+        rows.append(
+            (f"`{name}`" if name else "default", *speeds, f"{ratio:.4f}", f"{tables:.2f} s", f"{memory:.0f} MB")
+        )
+    columns = ("`posterior`, one thread", "signals/s", "`sample`, signals/s", "ratio", "first call", "peak memory")
+    return markdown_table(columns, rows)
+
+
 BUILDS = ((2_000_000, 1), (2_000_000, 2), (20_000_000, 2))
 
 
@@ -264,14 +300,14 @@ def legacy_normals(config: mnist1d_hf.GeneratorConfig) -> None:
         draw(2 * config.padded_length)
 
 
-def peak_memory() -> float:
-    """Megabytes at most resident while 50,000 samples are made, the libraries included."""
-    return in_new_process(
-        """
-        mnist1d_hf.make_dataset(mnist1d_hf.GeneratorConfig(num_samples=50_000))
-        result = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024e-6
-        """
-    )
+MADE = "mnist1d_hf.make_dataset(mnist1d_hf.GeneratorConfig(num_samples=50_000))"
+
+
+def peak_memory(code: str) -> float:
+    """Megabytes at most resident while `code` runs in a new process, the libraries included."""
+    status = 'open("/proc/self/status")'
+    peak = f'next(int(line.split()[1]) for line in {status} if line.startswith("VmHWM")) * 1024e-6'
+    return in_new_process(f"{code}\nresult = {peak}")
 
 
 def in_new_process(code: str, preamble: str = "import datasets, mnist1d_hf") -> float:
