@@ -39,6 +39,7 @@ from mnist1d_hf.publishing.repositories import (
     evaluated_on,
     published_config,
 )
+from mnist1d_hf.studies import bayes_error
 from mnist1d_hf.training.recipes import NOTES
 from mnist1d_hf.training.statistics import standard_error, wilson_interval
 from mnist1d_hf.training.tables import bayes_results
@@ -160,6 +161,7 @@ def dataset_card(
         "paper": [(network_words(found["recipe"]["network"])[0], found["test_accuracy"]) for found in paper],
         "paper_seeds": counts if len(set(counts)) > 1 else counts[:1],
         "reference": paper[-1],
+        "bayes": bayes_error.markdown(),
         "best": max(mean(found) for found in baselines.values() if split_of(found) == "default"),
     }
     return _card(dataset_metadata(splits), "dataset.md", values)

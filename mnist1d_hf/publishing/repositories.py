@@ -22,7 +22,8 @@ CONFIGURATIONS = (*(name for name in EXACT if name != "custom"), "stream")
 STREAM_SAMPLES, STREAM_SEED = 200_000, 0  # the part of the stream that is published
 WITH_POSTERIOR = ("default", "stream")  # the configurations that are published with the column `posterior`
 FIGURES = {
-    f"figures/{kind}.png": kind for kind in ("overview", "templates", "transformations", "class-means", "pca")
+    f"figures/{kind}.png": kind
+    for kind in ("overview", "templates", "transformations", "class-means", "pca", "readings")
 }  # path -> kind, for `mnist1d_hf.plots.plot`
 BASELINES = "figures/baselines.png"
 CONFUSION = "figures/confusion.png"

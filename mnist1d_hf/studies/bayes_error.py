@@ -49,11 +49,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mnist1d_hf.data.config import GeneratorConfig
+from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.data.posterior import posterior
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.studies.claims import Finding, find_mean
 from mnist1d_hf.studies.figures import new_figure
 from mnist1d_hf.studies.frames import Row, by_seed, select
+from mnist1d_hf.studies.recorded import kept_findings, recorded
 from mnist1d_hf.studies.settings import Settings
 from mnist1d_hf.studies.study import Context, Study, Unit, seed_groups
 from mnist1d_hf.training.ensemble import Ensemble, Procedure, seeded
@@ -65,10 +67,12 @@ from mnist1d_hf.training.statistics import wilson_interval
 BAYES, RESNET, CNN = "Bayes", "ResNet", "CNN"
 NETWORKS = (RESNET, CNN)
 DEFAULT, NOISE_FREE = 1.0, 0.0  # multiples of the noise that are named configurations
+TITLES = {DEFAULT: " (default)", NOISE_FREE: " (noise-free)"}
 GROUP = 4  # parts of a unit
 CLASSES = 10
 LEAST_SURE = 4  # signals of each part whose indices are kept: those with the smallest of the largest posteriors
 EDGES = (1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 0.99, 0.999, 0.9999, 0.99999)  # of the bins, inside
+PRECISION = 1e-7  # of a posterior: a loss below is rounding
 COSTS = {RESNET: 300, CNN: 35}  # work of a step of all seeds, in posteriors of the default data
 
 
@@ -96,8 +100,9 @@ def units(settings: BayesErrorSettings) -> list[Unit]:
             arguments = {"noise": noise, "parts": parts}
             work = len(parts) * part_size(settings, noise) * slowness(noise)
             found.append(Unit(f"bayes-{noise:g}-{parts[0]}", classify, arguments, work))
-        found.append(Unit(f"cnn-{noise:g}", train_cnn, {"noise": noise}, COSTS[CNN] * settings.cnn_steps))
-        found.append(Unit(f"resnet-{noise:g}", train_resnet, {"noise": noise}, COSTS[RESNET] * settings.resnet_steps))
+    for name, train, steps in ((CNN, train_cnn, settings.cnn_steps), (RESNET, train_resnet, settings.resnet_steps)):
+        for noise in settings.noises:
+            found.append(Unit(f"{name.lower()}-{noise:g}", train, {"noise": noise}, COSTS[name] * steps))
     return found
 
 
@@ -239,9 +244,11 @@ def expected_accuracies(table: pd.DataFrame, noise: float) -> pd.Series:
 
 
 def surprise(rows: pd.DataFrame) -> float:
-    """The number of right predictions less the expected number, in standard deviations; 0 where nothing is unsure."""
+    """The number of right predictions less the expected number, in standard deviations; 0 if none is expected."""
     variance = rows["variance"].sum()
-    return float((rows["correct"].sum() - rows["expected_correct"].sum()) / np.sqrt(variance)) if variance else 0.0
+    if variance < 1:
+        return 0.0
+    return float((rows["correct"].sum() - rows["expected_correct"].sum()) / np.sqrt(variance))
 
 
 def p_values(rows: pd.DataFrame) -> NDArray[np.float64]:
@@ -288,10 +295,10 @@ def _default(table: pd.DataFrame) -> list[Finding]:
 def _at_noise(table: pd.DataFrame, noise: float) -> list[Finding]:
     rows, found = select(table, classifier=BAYES, noise=noise), []
     if noise != DEFAULT:
-        free = " (noise-free)" if noise == NOISE_FREE else ""
-        name = f"Noise x {noise:g}{free}: {{}} of the Bayes classifier on {_count(rows)} signals"
+        name = f"Noise x {noise:g}{TITLES.get(noise, '')}: {{}} of the Bayes classifier on {_count(rows)} signals"
         found.append(_accuracy(f"accuracy, x {noise:g}", name.format("accuracy"), rows))
         loss = by_seed(table, "loss", classifier=BAYES, noise=noise)
+        loss = loss.where(loss > PRECISION, 0.0)
         found.append(find_mean(f"loss, x {noise:g}", name.format("loss"), loss, "nats"))
     for network in NETWORKS:
         values = accuracies(table, network, noise)
@@ -333,6 +340,26 @@ def _count(rows: pd.DataFrame) -> str:
     return f"{int(rows['signals'].sum()):,}"
 
 
+def markdown() -> str:
+    """The recorded numbers in words and as a table, for the README of the data and the card of the dataset."""
+    kept = recorded(STUDY.name)
+    if kept is None:
+        return "No full run is recorded yet."
+    found = {finding.name: finding for finding in kept_findings(kept.verdict())}
+    noises = kept.manifest()["settings"]["noises"]
+    rows: list[tuple[str, ...]] = []
+    for noise in noises:
+        names = ("accuracy", "loss") if noise == DEFAULT else (f"accuracy, x {noise:g}", f"loss, x {noise:g}")
+        cells = [found[name] for name in (*names, *(f"{network}, x {noise:g}" for network in NETWORKS))]
+        rows.append((f"x {noise:g}{TITLES.get(noise, '')}", *(cell.measured for cell in cells)))
+    columns = ("noise", "Bayes: accuracy, %", "Bayes: loss, nats", "ResNet: accuracy, %", "CNN: accuracy, %")
+    first, expected = found["accuracy"], found["expected accuracy"]
+    return (
+        f"{first.text}: {first.measured} %. Expected accuracy, the mean of the largest posterior: "
+        f"{expected.measured} %. In brackets are 95 % intervals.\n\n{markdown_table(columns, rows)}"
+    )
+
+
 def figure(table: pd.DataFrame) -> Figure:
     """Error against noise, and the confusion of the classes by the Bayes classifier on the default data."""
     drawn, (left, right) = new_figure("MNIST-1D: how good could anyone be?", 2, width=5.6, height=4.6)
@@ -361,7 +388,7 @@ def _draw_errors(axis: Any, table: pd.DataFrame) -> None:
     axis.set(
         yscale="log", ylim=(1e-4, 100), xlabel="noise, multiple of the default", ylabel="error on fresh signals, %"
     )
-    axis.set_xticks(noises, [f"{noise:g}" for noise in noises])
+    axis.set_xticks(noises, [f"{noise:g}" for noise in noises], fontsize=8)
     axis.legend(loc="lower right", frameon=False)
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist1d_hf import GeneratorConfig, posterior, sample
+from mnist1d_hf import GeneratorConfig, list_pretrained, load_pretrained, posterior, sample
 from mnist1d_hf.data.posterior import score, stream_scale
 from mnist1d_hf.studies.bayes_error import accuracy_of, measure, p_values, surprise, with_noise
+from mnist1d_hf.training.evaluation import evaluate
 
 FALSE_ALARMS = 1e-6  # of each test below, if the posteriors are right
 SMALL = {"padding": (6, 9), "max_translation": 5, "final_seq_length": 12}
@@ -51,6 +52,14 @@ def test_posteriors_of_unsure_signals_are_frequencies(unsure):
     rows = pd.DataFrame([measure(p, label) for p, label in unsure])
     assert accuracy_of(rows)[0] < 97
     assert abs(surprise(rows)) < 4.9  # a false alarm in a million
+
+
+def test_no_bundled_network_has_a_smaller_loss():
+    x, label = sample(range(5000), 2**61)
+    best = measure(posterior(x), label)["loss"]
+    for entry in list_pretrained():
+        if entry.data != "shuffled":
+            assert evaluate(load_pretrained(entry.name), x, label).loss > 2 * best, entry.name
 
 
 @pytest.mark.long
