@@ -55,7 +55,7 @@ from mnist1d_hf.data.stream import sample
 from mnist1d_hf.studies.claims import Finding, find_mean
 from mnist1d_hf.studies.figures import new_figure
 from mnist1d_hf.studies.frames import Row, by_seed, select
-from mnist1d_hf.studies.recorded import kept_findings, recorded
+from mnist1d_hf.studies.recorded import recorded
 from mnist1d_hf.studies.settings import Settings
 from mnist1d_hf.studies.study import Context, Study, Unit, seed_groups
 from mnist1d_hf.training.ensemble import Ensemble, Procedure, seeded
@@ -237,12 +237,6 @@ def accuracies(table: pd.DataFrame, classifier: str, noise: float) -> pd.Series:
     return 100 * by_seed(table, "correct", **wanted) / by_seed(table, "signals", **wanted)
 
 
-def expected_accuracies(table: pd.DataFrame, noise: float) -> pd.Series:
-    """The mean of the largest posterior of each part, in percent."""
-    wanted = {"classifier": BAYES, "noise": noise}
-    return 100 * by_seed(table, "expected_correct", **wanted) / by_seed(table, "signals", **wanted)
-
-
 def surprise(rows: pd.DataFrame) -> float:
     """The number of right predictions less the expected number, in standard deviations; 0 if none is expected."""
     variance = rows["variance"].sum()
@@ -271,39 +265,62 @@ def findings(table: pd.DataFrame) -> list[Finding]:
     noises = sorted(table["noise"].unique())
     found = _default(table) if DEFAULT in noises else []
     for noise in noises:
-        found += _at_noise(table, noise)
+        found += [*(_of_bayes(table, noise) if noise != DEFAULT else ()), *_of_networks(table, noise)]
     return found + _consistency(select(table, classifier=BAYES))
 
 
 def _default(table: pd.DataFrame) -> list[Finding]:
-    wanted = {"classifier": BAYES, "noise": DEFAULT}
-    name = f"the Bayes classifier on {_count(select(table, **wanted))} fresh signals of the default data"
-    losses = [by_seed(table, column, **wanted) for column in ("loss", "expected_loss")]
+    rows = select(table, classifier=BAYES, noise=DEFAULT)
+    name = f"the Bayes classifier on {_count(rows)} fresh signals of the default data"
+    accuracy, loss = _of_bayes(table, DEFAULT)
+    entropy = by_seed(rows, "expected_loss")
     return [
-        _accuracy("accuracy", f"Accuracy of {name}", select(table, **wanted)),
+        dataclasses.replace(accuracy, name="accuracy", text=f"Accuracy of {name}"),
         find_mean(
             "expected accuracy",
             f"Expected accuracy of {name}: the mean of the largest posterior",
-            expected_accuracies(table, DEFAULT),
+            100 * by_seed(rows, "expected_correct") / by_seed(rows, "signals"),
             "%",
         ),
-        find_mean("loss", f"Loss of {name}: the mean of -log p(label given x)", losses[0], "nats"),
-        find_mean("expected loss", f"Expected loss of {name}: the mean entropy of the posterior", losses[1], "nats"),
+        dataclasses.replace(loss, name="loss", text=f"Loss of {name}: the mean of -log p(label given x)"),
+        find_mean("expected loss", f"Expected loss of {name}: the mean entropy of the posterior", entropy, "nats"),
+        _confused(rows),
     ]
 
 
-def _at_noise(table: pd.DataFrame, noise: float) -> list[Finding]:
-    rows, found = select(table, classifier=BAYES, noise=noise), []
-    if noise != DEFAULT:
-        name = f"Noise x {noise:g}{TITLES.get(noise, '')}: {{}} of the Bayes classifier on {_count(rows)} signals"
-        found.append(_accuracy(f"accuracy, x {noise:g}", name.format("accuracy"), rows))
-        loss = by_seed(table, "loss", classifier=BAYES, noise=noise)
-        loss = loss.where(loss > PRECISION, 0.0)
-        found.append(find_mean(f"loss, x {noise:g}", name.format("loss"), loss, "nats"))
-    for network in NETWORKS:
-        values = accuracies(table, network, noise)
-        found.append(find_mean(f"{network}, x {noise:g}", f"Noise x {noise:g}: accuracy of the {network}", values, "%"))
-    return found
+def _confused(rows: pd.DataFrame) -> Finding:
+    """The pair of classes that is confused most, by the expected errors."""
+    each = np.array(list(rows["expected_confusion"])).reshape(-1, CLASSES, CLASSES)
+    both = np.triu(each + each.transpose(0, 2, 1), 1)  # (parts, classes, classes), either one taken for the other
+    first, second = np.unravel_index(both.sum(0).argmax(), both.shape[1:])
+    errors = pd.Series(100 * both[:, first, second] / both.sum((1, 2)), index=pd.Index(rows["seed"], name="seed"))
+    text = f"Expected errors on the default data that take a {first} for a {second} or a {second} for a {first}"
+    return find_mean("most confused", text, errors, "% of all")
+
+
+def _of_bayes(table: pd.DataFrame, noise: float) -> list[Finding]:
+    """Accuracy and loss of the Bayes classifier. The interval of the accuracy is that of independent signals."""
+    rows = select(table, classifier=BAYES, noise=noise)
+    name = f"Noise x {noise:g}{TITLES.get(noise, '')}: {{}} of the Bayes classifier on {_count(rows)} signals"
+    mean, low, high = accuracy_of(rows)
+    interval: dict[str, Any] = {"mean": mean, "low": low, "high": high, "n": len(rows), "unit": "%"}
+    loss = by_seed(rows, "loss")
+    return [
+        Finding(name=f"accuracy, x {noise:g}", text=name.format("accuracy"), **interval),
+        find_mean(f"loss, x {noise:g}", name.format("loss"), loss.where(loss > PRECISION, 0.0), "nats"),
+    ]
+
+
+def _of_networks(table: pd.DataFrame, noise: float) -> list[Finding]:
+    return [
+        find_mean(
+            f"{network}, x {noise:g}",
+            f"Noise x {noise:g}{TITLES.get(noise, '')}: accuracy of the {network}",
+            accuracies(table, network, noise),
+            "%",
+        )
+        for network in NETWORKS
+    ]
 
 
 def _consistency(rows: pd.DataFrame) -> list[Finding]:
@@ -331,13 +348,18 @@ def _consistency(rows: pd.DataFrame) -> list[Finding]:
     ]
 
 
-def _accuracy(name: str, text: str, rows: pd.DataFrame) -> Finding:
-    mean, low, high = accuracy_of(rows)
-    return Finding(name=name, text=text, mean=mean, low=low, high=high, n=len(rows), unit="%")
-
-
 def _count(rows: pd.DataFrame) -> str:
     return f"{int(rows['signals'].sum()):,}"
+
+
+def noise_table(table: pd.DataFrame) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Names of columns, and a row of text for each noise: the Bayes classifier and the networks."""
+    columns = ("noise", "Bayes: accuracy, %", "Bayes: loss, nats", "ResNet: accuracy, %", "CNN: accuracy, %")
+    rows: list[tuple[str, ...]] = []
+    for noise in sorted(table["noise"].unique()):
+        found = [*_of_bayes(table, noise), *_of_networks(table, noise)]
+        rows.append((f"x {noise:g}{TITLES.get(noise, '')}", *(finding.measured for finding in found)))
+    return columns, rows
 
 
 def markdown() -> str:
@@ -345,18 +367,14 @@ def markdown() -> str:
     kept = recorded(STUDY.name)
     if kept is None:
         return "No full run is recorded yet."
-    found = {finding.name: finding for finding in kept_findings(kept.verdict())}
-    noises = kept.manifest()["settings"]["noises"]
-    rows: list[tuple[str, ...]] = []
-    for noise in noises:
-        names = ("accuracy", "loss") if noise == DEFAULT else (f"accuracy, x {noise:g}", f"loss, x {noise:g}")
-        cells = [found[name] for name in (*names, *(f"{network}, x {noise:g}" for network in NETWORKS))]
-        rows.append((f"x {noise:g}{TITLES.get(noise, '')}", *(cell.measured for cell in cells)))
-    columns = ("noise", "Bayes: accuracy, %", "Bayes: loss, nats", "ResNet: accuracy, %", "CNN: accuracy, %")
-    first, expected = found["accuracy"], found["expected accuracy"]
+    table = kept.table()
+    found = {finding.name: finding.measured for finding in findings(table)}
+    signals = _count(select(table, classifier=BAYES, noise=DEFAULT))
     return (
-        f"{first.text}: {first.measured} %. Expected accuracy, the mean of the largest posterior: "
-        f"{expected.measured} %. In brackets are 95 % intervals.\n\n{markdown_table(columns, rows)}"
+        f"On {signals} fresh signals of the default data the Bayes classifier is right in {found['accuracy']} % of the "
+        f"cases, and its loss is {found['loss']} nats; in brackets are 95 % intervals. The posterior itself expects an "
+        f"accuracy of {found['expected accuracy']} %, the mean of its largest values, and a loss of "
+        f"{found['expected loss']}, its mean entropy.\n\n{markdown_table(*noise_table(table))}"
     )
 
 
@@ -375,7 +393,8 @@ def _draw_errors(axis: Any, table: pd.DataFrame) -> None:
         low, high = ([max(getattr(one, end), 1e-9) for one in found] for end in ("low", "high"))
         axis.fill_between(noises, low, high, color=color, alpha=0.18, linewidth=0)
         axis.plot(noises, [one.mean for one in found], "o-", color=color, markersize=4, label=network)
-    expected = [100 - expected_accuracies(table, noise).mean() for noise in noises]
+    sums = select(table, classifier=BAYES).groupby("noise")[["expected_correct", "signals"]].sum()
+    expected = 100 - 100 * sums["expected_correct"] / sums["signals"]
     axis.plot(noises, expected, color="C2", label="Bayes, expected")
     measured = [accuracy_of(select(table, classifier=BAYES, noise=noise)) for noise in noises]
     errors, most, least = 100 - np.array(measured).T
