@@ -161,7 +161,7 @@ def dataset_card(
         "paper": [(network_words(found["recipe"]["network"])[0], found["test_accuracy"]) for found in paper],
         "paper_seeds": counts if len(set(counts)) > 1 else counts[:1],
         "reference": paper[-1],
-        "bayes": bayes_error.markdown(),
+        "bayes_error": bayes_error.markdown(),
         "best": max(mean(found) for found in baselines.values() if split_of(found) == "default"),
     }
     return _card(dataset_metadata(splits), "dataset.md", values)
