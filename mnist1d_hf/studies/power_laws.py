@@ -1,4 +1,4 @@
-"""Power laws with a floor, loss = floor + factor * n ** -exponent: fits, the floor known or not, and their intervals."""
+"""Power laws with a floor, loss = floor + factor * n ** -exponent: fits, with the floor known or not, and intervals."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def fit(n: Any, loss: Any, fitted_floor: bool) -> PowerLaw:
         fitted_floor: whether there is a floor to be fitted; else it is 0.
 
     Returns:
-        The best fit of all starts. NaN with fewer points than three, four with a floor, or where a loss is not positive.
+        The best fit of all starts. NaN with fewer points than three (four with a floor), or where a loss is not
+        positive.
 
     >>> n = np.array([100, 1000, 10_000, 100_000])
     >>> found = fit(n, [0.5 + 3 * n**-0.4], fitted_floor=True)
@@ -157,9 +158,10 @@ def resampled_means(values: Array, draws: int = 1000) -> Array:
 
 
 def interval(drawn: Array, seeds: int) -> tuple[float, float]:
-    """The 95 % interval of a statistic from its values for resampled seeds (draws,): percentiles, further out by as much
-    as Student's interval is wider than what a bootstrap of so few seeds sees (Hesterberg 2015, arXiv 1411.5279, section
-    5.3).
+    """The 95 % interval of a statistic, from its values for resampled seeds (draws,).
+
+    The ends are percentiles. They are further out by as much as Student's interval is wider than that of a bootstrap of
+    so few seeds (expanded percentiles, Hesterberg 2015, arXiv 1411.5279).
 
     Returns:
         NaN with one seed, or if more than 2.5 % of the values are not finite.

@@ -21,7 +21,7 @@ def test_every_study_says_what_it_is(name):
         assert word in module.__doc__, word
     assert study.deviations
     assert type(study.full) is type(study.quick)
-    assert study.full.seeds >= 10
+    assert study.full.seeds >= 5
     for settings in (study.full, study.quick):
         assert all(unit.work > 0 for unit in checked_units(study, settings))
 
