@@ -10,12 +10,12 @@ its fits were wrong: Besiroglu et al. 2024, arXiv 2404.10102). Here E is known: 
 
 Protocol: 100 to 1,000,000 training samples, 5 seeds, each with a stream of its own: its first 4,000 samples are held
 out, the next n are trained on. Networks, each in up to three widths (`scaling_networks.WIDTHS`): logistic regression,
-MLP, CNN, GRU, ResNet, transformer. AdamW, weight decay 0.05, a rate for each architecture that rises over 200
-steps and is then constant, batches of 100. The weights are averaged over about the last ninth of the steps (polynomial-decay
+MLP, CNN, GRU, ResNet, transformer. AdamW, weight decay 0.05, a rate for each architecture that rises over 200 steps and
+is then constant, batches of 100. The weights are averaged over about the last ninth of the steps (polynomial-decay
 averaging, Shamir & Zhang 2013), which takes the place of a schedule. The average is evaluated at steps that grow by a
 factor of 1.2; the training of a seed ends when 1.6 times the step with the smallest held-out loss and 50 more are done,
-and that step is kept. It ends at the latest after 40 sqrt(n) steps, 2,000 for small n, and 16,000 (ResNet), 12,000 (GRU) or
-10,000 (transformer), which are expensive. A point is *limited by steps* if most seeds went on to the last step
+and that step is kept. It ends at the latest after 40 sqrt(n) steps, 2,000 for small n, and 16,000 (ResNet), 12,000
+(GRU) or 10,000 (transformer), which are expensive. A point is *limited by steps* if most seeds went on to the last step
 and the second half of the steps lowered the mean held-out loss by more than a fifth: drawn hollow, left out of fits.
 All widths are trained on up to 30,000 samples, beyond only the widest; of those tried the one with the best mean
 held-out loss counts at each n.

@@ -168,6 +168,8 @@ def _draw_curves(axis: Any, both: Both, colors: Mapping[str, str], floor: float)
             axis.plot([], [], label=label, **style)
         axis.plot(curve.samples, curve.excess, color=colors[name], linewidth=0.7, linestyle=":")
     axis.axhline(floor, color="0.3", linestyle="--", linewidth=1.1, label="Bayes loss, for comparison")
+    axis.plot([], [], "o", color="0.3", markerfacecolor="white", markersize=4.5, label="limited by steps, not fitted")
+    axis.set_ylim(bottom=floor / 4)
     axis.set(xscale="log", yscale="log", xlabel="training samples n", ylabel="loss above the Bayes loss, nats")
     axis.set_title("excess loss and its fits A n$^{-a}$", fontsize=10)
     axis.legend(fontsize=7.5, loc="lower left")
@@ -205,5 +207,6 @@ def _draw_widths(axis: Any, table: pd.DataFrame, colors: Mapping[str, str]) -> N
     for size, style in zip(sizes, ("-", "--", ":"), strict=False):
         axis.plot([], [], style, color="0.4", label=f"n = {size:,}")
     axis.set(xscale="log", yscale="log", xlabel="parameters", ylabel="loss above the Bayes loss, nats")
+    axis.set_ylim(bottom=axis.get_ylim()[0] / 8)  # room for the legend
     axis.set_title("width at a fixed number of samples", fontsize=10)
     axis.legend(fontsize=7.5, loc="lower left", ncols=2)
