@@ -27,7 +27,7 @@ WIDTHS: dict[str, tuple[int, ...]] = {  # the last one is the widest
 RATES = {"logistic": 1e-2, "mlp": 3e-3, "cnn": 1e-2, "gru": 1e-2, "resnet": 1e-2, "transformer": 5e-3}
 AVERAGED = 5  # steps between two updates of the average, after the first hundred
 RECENT = 9  # the average is over about the last ninth of the steps (Shamir & Zhang 2013, their eta is 8)
-GROWTH = 1.2  # of the steps, from one evaluation to the next
+GROWTH, LEAST = 1.2, 5  # of the steps, from one evaluation to the next; and how many there are at least
 PATIENCE, MARGIN = 1.6, 50  # stop when so many times the best step, and so many steps more, are done
 EVALUATED = 1000  # signals at a time
 RISE = 200  # steps in which the learning rate rises to its value
@@ -35,15 +35,15 @@ RISE = 200  # steps in which the learning rate rises to its value
 
 def network(architecture: str, width: int) -> dict[str, Any]:
     """Arguments of `Mnist1dConfig`."""
-    found: dict[str, Any] = {
+    fields: dict[str, dict[str, Any]] = {
         "logistic": {},
         "mlp": {"widths": (width, width)},
         "cnn": {"widths": (width, width, width)},
         "gru": {"widths": (width,)},
         "resnet": {"widths": (width, 2 * width, 4 * width), "strides": (2, 2, 2)},
         "transformer": {"widths": (width, width), "kernel_sizes": (8,), "strides": (4,), "paddings": (2,)},
-    }[architecture]
-    return {"architecture": architecture, **found}
+    }
+    return {"architecture": architecture, **fields[architecture]}
 
 
 class Rising(Procedure):
@@ -122,7 +122,7 @@ def train(
             averaged.update_parameters(ensemble.network)
 
     while running.any() and ensemble.step < most:
-        ensemble.run(max(ensemble.step + 1, int(GROWTH * ensemble.step)), update)
+        ensemble.run(max(ensemble.step + LEAST, int(GROWTH * ensemble.step)), update)
         loss = losses(averaged.module, *validation)[0].mean(1)
         history.append((ensemble.step, loss))
         steps[running] = ensemble.step

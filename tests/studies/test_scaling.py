@@ -102,7 +102,7 @@ def test_an_interval_without_the_correction_for_few_seeds_would_be_too_narrow():
     ours = [interval(one, 5) for one in drawn]
     covered = [np.mean([low <= 0 <= high for low, high in ends]) for ends in (plain, ours)]
     assert covered[0] < 0.88
-    assert covered[1] > 0.91
+    assert 0.92 < covered[1] < 0.98
 
 
 def test_means_of_resampled_seeds_and_parts():
