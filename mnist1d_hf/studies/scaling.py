@@ -8,12 +8,12 @@ Source: for language models the law L(n) = E + A n^-a is fitted with E unknown (
 its fits were wrong: Besiroglu et al. 2024, arXiv 2404.10102). Here E is known: the generator of Greydanus & Kobak 2024
 (arXiv 2011.14439) has an exact posterior. Nobody published such fits for MNIST-1D, so there are findings and no claims.
 
-Protocol: 100 to 1,000,000 training samples, 5 seeds, each with a stream of its own: its first 4,000 samples are held
+Protocol: 100 to 1,000,000 training samples, 5 seeds, each with a stream of its own: its first 2,500 samples are held
 out, the next n are trained on. Networks, each in up to three widths (`scaling_networks.WIDTHS`): logistic regression,
 MLP, CNN, GRU, ResNet, transformer. AdamW, weight decay 0.05, a rate for each architecture that rises over 200 steps and
 is then constant, batches of 100. The weights are averaged over about the last ninth of the steps (polynomial-decay
 averaging, Shamir & Zhang 2013), which takes the place of a schedule. The average is evaluated at steps that grow by a
-factor of 1.2; the training of a seed ends when 1.6 times the step with the smallest held-out loss and 50 more are done,
+factor of 1.25; the training of a seed ends when 1.6 times the step with the smallest held-out loss and 50 more are done,
 and that step is kept. It ends at the latest after 40 sqrt(n) steps, 2,000 for small n, and 12,000 (ResNet), 10,000
 (GRU) or 8,000 (transformer), which are expensive. A point is *limited by steps* if most seeds went on to the last step
 and the second half of the steps lowered the mean held-out loss by more than a fifth: drawn hollow, left out of fits.
@@ -31,7 +31,7 @@ Intervals are percentiles over 1,000 resampled sets of seeds, stretched because 
 
 Deviations:
 - Nothing of this kind is published for this dataset, so there is no protocol to deviate from.
-- The 4,000 held-out samples of a seed are not among its n: they choose the step and, with those of the other seeds, the
+- The 2,500 held-out samples of a seed are not among its n: they choose the step and, with those of the other seeds, the
   width, and for small n they are more than it has training samples.
 - Learning rates and averaging were chosen in trials on held-out samples of other seeds, with one or two networks of
   each architecture on 1,000 to 30,000 samples; they do not change with n or width. A rate chosen at each n could change
@@ -103,7 +103,7 @@ class ScalingSettings(Settings):
     architectures: tuple[str, ...] = choice(tuple(WIDTHS), tuple(WIDTHS))
     narrow_samples: int = 30_000  # of training, up to which all widths are tried; beyond only the widest
     steps: int = 40  # of the optimiser at most, times the root of the samples
-    held_out: int = 4000  # samples of each seed that choose the step
+    held_out: int = 2500  # samples of each seed that choose the step
     test_samples: int = 50_000  # fresh ones, to measure on
 
     def __post_init__(self) -> None:
