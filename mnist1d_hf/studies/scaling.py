@@ -13,8 +13,8 @@ out, the next n are trained on. Networks, each in up to three widths (`scaling_n
 MLP, CNN, GRU, ResNet, transformer. AdamW, weight decay 0.05, a rate for each architecture that rises over 200 steps and
 is then constant, batches of 100. The weights are averaged over about the last ninth of the steps (polynomial-decay
 averaging, Shamir & Zhang 2013), which takes the place of a schedule. The average is evaluated at steps that grow by a
-factor of 1.25; the training of a seed ends when 1.6 times the step with the smallest held-out loss and 50 more are done,
-and that step is kept. It ends at the latest after 40 sqrt(n) steps, 2,000 for small n, and 12,000 (ResNet), 10,000
+factor of 1.25; the training of a seed ends when 1.6 times the step with the smallest held-out loss and 50 more are
+done, and that step is kept. It ends at the latest after 40 sqrt(n) steps, 2,000 for small n, and 12,000 (ResNet), 10,000
 (GRU) or 8,000 (transformer), which are expensive. A point is *limited by steps* if most seeds went on to the last step
 and the second half of the steps lowered the mean held-out loss by more than a fifth: drawn hollow, left out of fits.
 All widths are trained on up to 30,000 samples, beyond only the widest; of those tried the one with the best mean
@@ -33,9 +33,11 @@ Deviations:
 - Nothing of this kind is published for this dataset, so there is no protocol to deviate from.
 - The 2,500 held-out samples of a seed are not among its n: they choose the step and, with those of the other seeds, the
   width, and for small n they are more than it has training samples.
-- Learning rates and averaging were chosen in trials on held-out samples of other seeds, with one or two networks of
-  each architecture on 1,000 to 30,000 samples; they do not change with n or width. A rate chosen at each n could change
-  exponents. The limits of the steps were set by what they cost.
+- Learning rates, their rise and averaging were chosen in trials on held-out samples of other seeds, with one or two
+  networks of each architecture on 100 to 30,000 samples; they do not change with n or width. A rate chosen at each n
+  could change exponents.
+- Steps, evaluations and held-out samples were set by what they cost. Four settings (on 300, 1,000, 3,000 and 10,000
+  samples) had been measured on the fresh signals before the last of these were lowered; nothing else changed after it.
 - The stopping rule and the networks are part of what is measured: the exponents are those of this training, not of the
   architectures as such.
 
