@@ -14,7 +14,7 @@ MLP, CNN, GRU, ResNet, transformer. AdamW, weight decay 0.05, a rate for each ar
 is then constant, batches of 100. The weights are averaged over about the last ninth of the steps (polynomial-decay
 averaging, Shamir & Zhang 2013), which takes the place of a schedule. The average is evaluated at steps that grow by a
 factor of 1.25; the training of a seed ends when 1.6 times the step with the smallest held-out loss and 50 more are
-done, and that step is kept. It ends at the latest after 40 sqrt(n) steps, 2,000 for small n, and 12,000 (ResNet), 10,000
+done, and that step is kept. It ends at the latest after 40 sqrt(n) steps, 2,000 for small n; 12,000 (ResNet), 10,000
 (GRU) or 8,000 (transformer), which are expensive. A point is *limited by steps* if most seeds went on to the last step
 and the second half of the steps lowered the mean held-out loss by more than a fifth: drawn hollow, left out of fits.
 All widths are trained on up to 30,000 samples, beyond only the widest; of those tried the one with the best mean
