@@ -99,7 +99,8 @@ def evaluate(
         network = _load(folder)
         model = model if is_folder else folder.name  # the present name, where an old one was given
     names = [str(number) for number in range(10)]
-    generator, title = find_configuration(configuration).generator, f"test split of {configuration}"
+    generator = find_configuration(configuration).generator
+    title = f"test split of {'default' if configuration == 'stream' else configuration}"  # the stream has none
     if network is not None:
         names = [network.config.id2label[number] for number in range(network.config.num_labels)]
         if len(names) < 10:
