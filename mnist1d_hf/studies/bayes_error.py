@@ -18,7 +18,8 @@ is the paper's protocol (6,000 steps of Adam at 1e-2, batches of 100 in the stor
 level; each of the 10 seeds has its own. ResNet: the network of the recipe `resnet` without dropout, on the endless
 stream: 1,500 steps with 128 new samples in each, AdamW at 5e-3 with a cosine schedule, weight decay 0.05; 3 seeds. It
 is trained for a small part of the time of the baseline on endless data, so it shows a trend, not the best network.
-The last step counts. Fresh signals choose nothing.
+The last step counts. Fresh signals choose nothing. All networks of a level are measured on the same signals; their
+interval is the wider one of that over seeds and that over signals.
 
 Of the Bayes classifier the table has what is measured (accuracy, loss) and what the posterior expects: the mean of the
 largest posterior is the expected accuracy, the mean entropy is the expected loss. Expectations scatter less, and the
@@ -312,15 +313,18 @@ def _of_bayes(table: pd.DataFrame, noise: float) -> list[Finding]:
 
 
 def _of_networks(table: pd.DataFrame, noise: float) -> list[Finding]:
-    return [
-        find_mean(
-            f"{network}, x {noise:g}",
-            f"Noise x {noise:g}{TITLES.get(noise, '')}: accuracy of the {network}",
-            accuracies(table, network, noise),
-            "%",
-        )
-        for network in NETWORKS
-    ]
+    return [_of_network(table, network, noise) for network in NETWORKS]
+
+
+def _of_network(table: pd.DataFrame, network: str, noise: float) -> Finding:
+    """The mean accuracy, with the wider one of two intervals at each end: over seeds, which share the signals, and over
+    signals (Wilson)."""
+    text = f"Noise x {noise:g}{TITLES.get(noise, '')}: accuracy of the {network}"
+    over_seeds = find_mean(f"{network}, x {noise:g}", text, accuracies(table, network, noise), "%")
+    signals = int(select(table, classifier=network, noise=noise)["signals"].iloc[0])
+    low, high = wilson_interval(round(over_seeds.mean / 100 * signals), signals)
+    low, high = np.fmin(over_seeds.low, 100 * low), np.fmin(100.0, np.fmax(over_seeds.high, 100 * high))
+    return dataclasses.replace(over_seeds, low=float(low), high=float(high))
 
 
 def _consistency(rows: pd.DataFrame) -> list[Finding]:
@@ -389,26 +393,30 @@ def figure(table: pd.DataFrame) -> Figure:
 def _draw_errors(axis: Any, table: pd.DataFrame) -> None:
     noises = np.sort(table["noise"].unique())
     for color, network in (("C0", CNN), ("C1", RESNET)):
-        found = [find_mean("", "", 100 - accuracies(table, network, noise)) for noise in noises]
-        low, high = ([max(getattr(one, end), 1e-9) for one in found] for end in ("low", "high"))
-        axis.fill_between(noises, low, high, color=color, alpha=0.18, linewidth=0)
-        axis.plot(noises, [one.mean for one in found], "o-", color=color, markersize=4, label=network)
+        found = [_of_network(table, network, noise) for noise in noises]
+        errors = _draw_points(axis, noises, [(one.mean, one.low, one.high) for one in found], color)
+        axis.plot(noises, np.where(errors > 0, errors, np.nan), "o-", color=color, markersize=4, label=network)
     sums = select(table, classifier=BAYES).groupby("noise")[["expected_correct", "signals"]].sum()
-    expected = 100 - 100 * sums["expected_correct"] / sums["signals"]
-    axis.plot(noises, expected, color="C2", label="Bayes, expected")
+    axis.plot(noises, 100 - 100 * sums["expected_correct"] / sums["signals"], color="C2", label="Bayes, expected")
     measured = [accuracy_of(select(table, classifier=BAYES, noise=noise)) for noise in noises]
-    errors, most, least = 100 - np.array(measured).T
-    seen = errors > 0
-    spread = errors[seen] - least[seen], most[seen] - errors[seen]
-    axis.errorbar(
-        noises[seen], errors[seen], spread, fmt="o", color="C2", markersize=4, capsize=2, label="Bayes, measured"
-    )
-    axis.plot(noises[~seen], most[~seen], "v", color="C2", markersize=5, label="no error seen: upper limit")
+    errors = _draw_points(axis, noises, measured, "C2")
+    axis.plot(noises[errors > 0], errors[errors > 0], "o", color="C2", markersize=4, label="Bayes, measured")
+    axis.plot([], [], "v", color="0.4", markersize=5, label="no error seen: upper limit")
     axis.set(
         yscale="log", ylim=(1e-4, 100), xlabel="noise, multiple of the default", ylabel="error on fresh signals, %"
     )
     axis.set_xticks(noises, [f"{noise:g}" for noise in noises], fontsize=8)
     axis.legend(loc="lower right", frameon=False)
+
+
+def _draw_points(axis: Any, noises: NDArray[Any], accuracies: Sequence[tuple[float, float, float]], color: str) -> Any:
+    """Draw the intervals of errors, from accuracies with both ends in percent. Returns the errors (noises,)."""
+    errors, most, least = 100 - np.array(accuracies).T
+    seen = errors > 0
+    spread = errors[seen] - np.maximum(least[seen], 1e-9), most[seen] - errors[seen]
+    axis.errorbar(noises[seen], errors[seen], spread, fmt="none", ecolor=color, capsize=3)
+    axis.plot(noises[~seen], most[~seen], "v", color=color, markersize=5)
+    return errors
 
 
 def _draw_confusion(axis: Any, rows: pd.DataFrame) -> None:
