@@ -13,11 +13,9 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from mnist1d_hf.data.answer_key import check_size
 from mnist1d_hf.data.config import ARGUMENTS, GeneratorConfig, check_config, check_integer, check_real
 from mnist1d_hf.data.configurations import find_configuration, name_of
 from mnist1d_hf.data.generator import Generated
-from mnist1d_hf.data.posterior import Scale, score, stream_scale
 from mnist1d_hf.data.stream import (
     BLOCK,
     MAX_INDEX,
@@ -90,6 +88,8 @@ class Mnist1dBuilderConfig(datasets.BuilderConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.posterior:
+            from mnist1d_hf.data.answer_key import check_size
+
             check_size(self.generator, self.num_classes)
 
     @classmethod
@@ -370,6 +370,8 @@ def _lists(rows: Any, dtype: str) -> pa.Array:
 
 def _posteriors(made: Generated | Samples, config: Mnist1dBuilderConfig, start: int, stop: int) -> Any:
     """p(class | x), float64 (rows, classes), of the signals as they stand in the column `x`, rounded to its type."""
+    from mnist1d_hf.data.posterior import Scale, score, stream_scale  # not before someone asks for the column
+
     if isinstance(made, Generated):
         scale = Scale(*made.standardization, made.positions)
     else:

@@ -128,7 +128,7 @@ def test_nothing_is_computed_unless_it_is_asked_for(read, cache, monkeypatch):
     def score(*_, **__):
         raise AssertionError("a posterior was computed")
 
-    monkeypatch.setattr("mnist1d_hf.data.schema.score", score)
+    monkeypatch.setattr("mnist1d_hf.data.posterior.score", score)
 
     def first(**options):
         if read == "stream":

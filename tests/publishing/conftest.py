@@ -17,7 +17,7 @@ import pytest
 from huggingface_hub import constants
 
 from mnist1d_hf import cli
-from mnist1d_hf.data import schema
+from mnist1d_hf.data import posterior
 from mnist1d_hf.data.answer_key import Scores
 from mnist1d_hf.errors import UserError
 from mnist1d_hf.export.folder import verify_folder
@@ -99,16 +99,16 @@ POSTERIORS = 2048  # samples of the published stream whose posteriors are comput
 
 def _few_posteriors(patch: pytest.MonkeyPatch) -> None:
     """Compute the posteriors of `default` and of the first samples of the stream; all others are uniform."""
-    score, left = schema.score, 5000 + POSTERIORS
+    score, left = posterior.score, 5000 + POSTERIORS
 
-    def quick(x: Any, *arguments: Any) -> Scores:
+    def quick(x: Any, *arguments: Any, **options: Any) -> Scores:
         nonlocal left
         left -= len(x)
         if left >= 0:
-            return score(x, *arguments)
+            return score(x, *arguments, **options)
         return Scores(np.full((len(x), 10), 0.1), np.zeros(len(x)), np.zeros(len(x)), None)
 
-    patch.setattr(schema, "score", quick)
+    patch.setattr(posterior, "score", quick)
 
 
 @pytest.fixture(scope="session")
