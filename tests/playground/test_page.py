@@ -172,8 +172,9 @@ def test_training_passes_90_percent(visit):
     figures = page.locator("#train-figures dd")
     expect(figures.nth(3)).to_have_text(re.compile(r"[\d.]+ s"), timeout=60_000)
     page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(1000)  # the report of the steps that were under way
     accuracy, steps = figures.nth(0).inner_text(), figures.nth(1).inner_text()
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(1000)
     assert float(accuracy.split("\u202f")[0]) > 85
     assert figures.nth(1).inner_text() == steps
     expect(page.locator("#train-mistakes div").first).to_contain_text("read as")
