@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mnist1d_hf.data.config import GeneratorConfig
+from mnist1d_hf.data.configurations import FRESH_SEED
 from mnist1d_hf.data.generator import LATENTS, Draws, SignalMaker, make_dataset
 from mnist1d_hf.data.posterior import posterior, score, stream_scale
 from mnist1d_hf.data.stages import transformation_stages
@@ -27,8 +28,7 @@ from mnist1d_hf.files import write_errors, write_file
 _COLORS = [f"C{number}" for number in range(10)]
 _HUMAN = 95.8  # accuracy of a person over 500 signals, in percent (Greydanus & Kobak 2024)
 _STYLE: dict[str, Any] = {"linewidth": 1.4, "solid_joinstyle": "round"}
-# Signals of the stream `_FRESH`, the one that networks are evaluated on (training.evaluation.FRESH_SEED).
-_FRESH = 2**62
+# Signals of the stream `FRESH_SEED`, the one that networks are evaluated on.
 UNSURE = (177655, 241770, 315768, 76354)  # of the least sure ones in the first million: four pairs of classes
 MISREAD = (23025, 24624, 41695, 50653)  # all baselines of the default data err, the Bayes classifier does not
 
@@ -195,7 +195,7 @@ def plot_readings(config: GeneratorConfig | None = None) -> Figure:  # noqa: ARG
     """
     figure, axes = _grid(2, 4, "MNIST-1D: signals that are hard to read, and two readings of each", height=5.6)
     for row, indices in zip(axes, (UNSURE, MISREAD), strict=True):
-        x, label = sample(indices, _FRESH)
+        x, label = sample(indices, FRESH_SEED)
         said = baseline_predictions(x).T if indices is MISREAD else [None] * len(x)
         for axis, signal, truth, p, votes in zip(row, x, label, posterior(x), said, strict=True):
             first, second = np.argsort(-p)[:2]

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 
 from mnist1d_hf.cli.terminal import progress, run_main
 from mnist1d_hf.data.config import GeneratorConfig
-from mnist1d_hf.data.configurations import find_configuration, name_of
+from mnist1d_hf.data.configurations import FRESH_SAMPLES, find_configuration, name_of
 from mnist1d_hf.files import write_file
 from mnist1d_hf.training.baseline import record_bayes, write_baseline, write_bayes
 from mnist1d_hf.training.data import load_arrays
-from mnist1d_hf.training.evaluation import FRESH_SAMPLES, exact_posterior, fresh_samples
+from mnist1d_hf.training.evaluation import exact_posterior, fresh_samples
 from mnist1d_hf.training.recipe import Recipe
 from mnist1d_hf.training.recipes import RECIPES, find_recipe
 from mnist1d_hf.training.runs import train

@@ -4,9 +4,8 @@ import pytest
 
 from mnist1d_hf import GeneratorConfig, posterior, sample
 from mnist1d_hf.data.checksums import expected_checksums
-from mnist1d_hf.data.configurations import CONFIGURATIONS, Configuration
+from mnist1d_hf.data.configurations import CONFIGURATIONS, FRESH_SEED, Configuration
 from mnist1d_hf.plots import KINDS, MISREAD, UNSURE, baseline_predictions
-from mnist1d_hf.training.evaluation import FRESH_SEED
 
 
 @pytest.mark.parametrize("kind", KINDS)

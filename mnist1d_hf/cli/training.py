@@ -14,7 +14,7 @@ from huggingface_hub.errors import StrictDataclassError
 
 from mnist1d_hf.cli.terminal import console, option, print_table, progress
 from mnist1d_hf.data.config import GeneratorConfig
-from mnist1d_hf.data.configurations import find_configuration
+from mnist1d_hf.data.configurations import FRESH_SEED, find_configuration
 from mnist1d_hf.errors import InvalidValueError, OutputError
 
 
@@ -126,7 +126,7 @@ def _evaluations(network: Any, title: str, generator: GeneratorConfig, fresh: in
     splits = load_splits(generator)
     data = {title: (splits.x_test, splits.label_test, standardization(generator))}
     if fresh and not generator.shuffle_seq:  # the permutation belongs to the dataset
-        data[f"{fresh:,} fresh samples"] = (*sample(range(fresh), evaluation.FRESH_SEED, generator), None)
+        data[f"{fresh:,} fresh samples"] = (*sample(range(fresh), FRESH_SEED, generator), None)
     found = {}
     for name, (x, label, scale) in data.items():
         with progress("exact posterior", len(x)) as advance:

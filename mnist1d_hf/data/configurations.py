@@ -13,6 +13,8 @@ from typing import NamedTuple
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.errors import InvalidValueError, did_you_mean
 
+FRESH_SEED = 2**62  # of the stream of fresh samples: far from the seeds that are used for training
+FRESH_SAMPLES = 100_000  # on which a released checkpoint is evaluated
 Checksums = Mapping[str, Mapping[str, str]]  # split -> column -> SHA-256 in hexadecimal digits
 
 

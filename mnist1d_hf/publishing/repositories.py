@@ -32,7 +32,6 @@ EVAL_RESULTS = ".eval_results/mnist1d.yaml"
 MODEL_CODE = ("configuration_mnist1d.py", "modeling_mnist1d.py", "pipeline_mnist1d.py")
 OLDEST_TRANSFORMERS = "5.4"  # as in pyproject.toml: the published code needs it too
 PLAYGROUND = "mnist1d-playground"  # name of the Space
-FRESH_SAMPLES = 100_000  # of the stream, on which the published weights are evaluated too
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from huggingface_hub import CardData, RepoCard
 from numpy.typing import NDArray
 
 from mnist1d_hf.data.checksums import checksum_differences, expected_checksums, measure
-from mnist1d_hf.data.configurations import Checksums, find_configuration
+from mnist1d_hf.data.configurations import FRESH_SAMPLES, Checksums, find_configuration
 from mnist1d_hf.data.generator import Generated, generate
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import OutputError, UserError
@@ -40,7 +40,6 @@ from mnist1d_hf.publishing.repositories import (
     CONFUSION,
     EVAL_RESULTS,
     FIGURES,
-    FRESH_SAMPLES,
     MODEL_CODE,
     RESULTS,
     STREAM_SAMPLES,

@@ -50,6 +50,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mnist1d_hf.data.config import GeneratorConfig
+from mnist1d_hf.data.configurations import FRESH_SEED
 from mnist1d_hf.data.describe import markdown_table
 from mnist1d_hf.data.posterior import posterior
 from mnist1d_hf.data.stream import sample
@@ -58,9 +59,8 @@ from mnist1d_hf.studies.figures import new_figure
 from mnist1d_hf.studies.frames import Row, by_seed, select
 from mnist1d_hf.studies.recorded import recorded
 from mnist1d_hf.studies.settings import Settings
-from mnist1d_hf.studies.study import Context, Study, Unit, seed_groups
+from mnist1d_hf.studies.study import Context, Study, Unit, seed_groups, training_sets
 from mnist1d_hf.training.ensemble import Ensemble, Procedure, seeded
-from mnist1d_hf.training.evaluation import FRESH_SEED
 from mnist1d_hf.training.population import new_network
 from mnist1d_hf.training.recipes import find_recipe
 from mnist1d_hf.training.statistics import wilson_interval
@@ -201,8 +201,7 @@ def _train(
     """Train all seeds at one noise, each on the first samples of its own stream: a row for each seed."""
     config = with_noise(noise)
     networks = [seeded(lambda: new_network(**network), seed) for seed in range(seeds)]
-    x, label = zip(*(sample(range(samples), seed, config) for seed in range(seeds)), strict=True)
-    ensemble = Ensemble(networks, procedure, np.stack(x), np.stack(label), device=context.device)
+    ensemble = Ensemble(networks, procedure, *training_sets(range(seeds), samples, config), device=context.device)
     ensemble.run(report=lambda steps: context.report(COSTS[name] * steps))
     scores = ensemble.scores(*sample(range(settings.test_samples), FRESH_SEED, config))
     counts = np.rint(scores.accuracy * settings.test_samples).astype(int)

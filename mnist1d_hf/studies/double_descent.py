@@ -44,6 +44,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mnist1d_hf.data.configurations import FRESH_SEED
 from mnist1d_hf.data.stream import noisy_labels, sample
 from mnist1d_hf.studies import double_descent_peaks
 from mnist1d_hf.studies.claims import Claim, Finding, claim_direction, claim_run
@@ -52,7 +53,6 @@ from mnist1d_hf.studies.frames import Row, by_seed, select, to_rows
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Context, Study, Unit, seed_groups
 from mnist1d_hf.training.ensemble import LOSSES, Ensemble, Procedure, seeded
-from mnist1d_hf.training.evaluation import FRESH_SEED
 from mnist1d_hf.training.population import new_network
 
 PAPER = "notebook on double descent, one run"

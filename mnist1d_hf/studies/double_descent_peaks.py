@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mnist1d_hf.studies.claims import Claim, Finding, claim_law, percentiles, resampled
 from mnist1d_hf.studies.figures import new_figure
 from mnist1d_hf.studies.frames import grid, select
-from mnist1d_hf.studies.places import exponents, peaks
+from mnist1d_hf.studies.places import HUGE, exponents, peaks
 
 NAMES = {"cross-entropy": "cross-entropy", "squared-error": "squared error"}
 LAW = {"cross-entropy": "n", "squared-error": "nK"}  # where the peak is claimed to be
@@ -29,7 +29,6 @@ WINDOWS = {"cross-entropy": (0.5, 0.19, 2.2, 0.95), "squared-error": (1.0, 0.2, 
 SHORT = 2.0
 PROMINENT = 0.05  # fraction of the test loss by which a peak exceeds the minima on both sides
 _MISSING = 0.025  # fraction of the resampled curves that may have no peak
-_HUGE = 1e30  # stands for a loss that is not finite
 
 
 def parameters(architecture: str, width: Any, classes: int) -> Any:
@@ -88,7 +87,7 @@ def find_peaks(table: pd.DataFrame) -> Peaks:
     rows, places = [], []
     for known, some in dense[_searched(dense)].groupby(["loss", "noise", "samples", "classes", "time"], sort=False):
         width, loss = grid(some, "test_loss", "width")
-        mean = weights @ np.where(np.isfinite(loss), loss, _HUGE)
+        mean = weights @ np.where(np.isfinite(loss), loss, HUGE)
         place = parameters("mlp", peaks(width, mean, PROMINENT), known[3])
         if np.isfinite(place[0]) and np.isnan(place).mean() <= _MISSING:
             rows.append((*known, place[0], *percentiles(place[1:])))

@@ -50,6 +50,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mnist1d_hf.data.configurations import FRESH_SEED
 from mnist1d_hf.data.posterior import posterior
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import InvalidValueError
@@ -61,7 +62,7 @@ from mnist1d_hf.studies.frames import Row, by_seed, grid, select
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Context, Study, Unit, seed_groups
 from mnist1d_hf.training.batches import hold_out
-from mnist1d_hf.training.evaluation import FRESH_SEED, fresh_samples
+from mnist1d_hf.training.evaluation import fresh_samples
 
 TEST_SEED = FRESH_SEED + 1000  # of the stream that accuracies are measured on; the trials read the one before
 LABELS = {

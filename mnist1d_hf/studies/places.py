@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+HUGE = 1e30  # stands for a loss that is not finite
+
 
 def peaks(size: NDArray[Any], loss: NDArray[Any], prominent: float = 0.0) -> NDArray[Any]:
     """The size at the peak of each curve, between the sizes that were tried, float64 (...).
@@ -31,7 +33,7 @@ def peaks(size: NDArray[Any], loss: NDArray[Any], prominent: float = 0.0) -> NDA
     """
     if len(size) < 3:
         return np.full(np.shape(loss)[:-1], np.nan)
-    loss = np.where(np.isfinite(loss), loss, 1e30)
+    loss = np.where(np.isfinite(loss), loss, HUGE)
     rise = loss - np.minimum.accumulate(loss, axis=-1)
     fall = loss - np.minimum.accumulate(loss[..., ::-1], axis=-1)[..., ::-1]
     prominence = np.minimum(rise, fall)

@@ -58,6 +58,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from mnist1d_hf.data.configurations import FRESH_SEED
 from mnist1d_hf.data.posterior import posterior
 from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.studies import power_laws, scaling_networks
@@ -77,7 +78,7 @@ from mnist1d_hf.studies.scaling_curves import (
 from mnist1d_hf.studies.scaling_networks import WIDTHS
 from mnist1d_hf.studies.settings import Settings, choice
 from mnist1d_hf.studies.study import Context, Study, Unit, seed_groups
-from mnist1d_hf.training.evaluation import FRESH_SEED, fresh_samples
+from mnist1d_hf.training.evaluation import fresh_samples
 
 Array = NDArray[Any]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from mnist1d_hf.data.stream import sample
+from mnist1d_hf.studies.study import training_sets
 from mnist1d_hf.training.ensemble import Ensemble, Procedure, sample_losses, seeded
 from mnist1d_hf.training.population import new_network
 
@@ -102,7 +102,7 @@ def train(
         most: steps of the optimiser, at most.
         progress: called with the step after each evaluation.
     """
-    x, label = own_samples(seeds, held_out + samples)
+    x, label = training_sets(seeds, held_out + samples)
     procedure = Rising(
         steps=most, learning_rate=RATES[architecture], optimizer="adamw", weight_decay=0.05, shuffle=True
     )
@@ -137,14 +137,6 @@ def train(
     parameters = sum(parameter[0].numel() for parameter in averaged.module.parameters())
     half = [min(loss[seed] for step, loss in history if 2 * step <= done) for seed, done in enumerate(steps)]
     return Trained(averaged.module, parameters, steps, best_step, lowest, np.array(half), ~running)
-
-
-def own_samples(seeds: Sequence[int], count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The first samples of each seed's stream: signals (seeds, count, 40) and labels (seeds, count)."""
-    x, label = np.empty((len(seeds), count, 40), np.float32), np.empty((len(seeds), count), np.int64)
-    for number, seed in enumerate(seeds):  # one after the other: a million samples take 160 MB
-        x[number], label[number] = sample(range(count), seed)
-    return x, label
 
 
 def losses(network: nn.Module, x: Tensor, label: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mnist1d_hf.data.checksums import measure
 from mnist1d_hf.data.config import GeneratorConfig
-from mnist1d_hf.data.configurations import find_configuration
+from mnist1d_hf.data.configurations import FRESH_SAMPLES, find_configuration
 from mnist1d_hf.data.posterior import standardization
 from mnist1d_hf.data.schema import VERSION
 from mnist1d_hf.files import write_errors, write_file
@@ -21,7 +21,6 @@ from mnist1d_hf.models.catalog import RESULTS
 from mnist1d_hf.models.modeling_mnist1d import Mnist1dForSequenceClassification
 from mnist1d_hf.training.data import load_arrays
 from mnist1d_hf.training.evaluation import (
-    FRESH_SAMPLES,
     Evaluation,
     evaluate,
     evaluate_bayes,

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mnist1d_hf.data.config import GeneratorConfig
-from mnist1d_hf.data.configurations import find_configuration
+from mnist1d_hf.data.configurations import FRESH_SEED, find_configuration
 from mnist1d_hf.data.posterior import posterior
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.training.statistics import Summary, summarize, wilson_interval
 
-FRESH_SAMPLES = 100_000  # on which a released checkpoint is evaluated
-FRESH_SEED = 2**62  # of the stream that fresh samples come from: far from the seeds that are used for training
 _PART = 1024  # signals between two reports of progress
 
 

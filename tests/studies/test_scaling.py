@@ -11,8 +11,8 @@ from mnist1d_hf.studies.power_laws import fit, interval, resampled_means
 from mnist1d_hf.studies.run import Job
 from mnist1d_hf.studies.scaling import STUDY
 from mnist1d_hf.studies.scaling_curves import BAYES, LABELS, curve_of, curves_and_fits, fits_of
-from mnist1d_hf.studies.scaling_networks import WIDTHS, own_samples, train
-from mnist1d_hf.studies.study import Context
+from mnist1d_hf.studies.scaling_networks import WIDTHS, train
+from mnist1d_hf.studies.study import Context, training_sets
 
 SIZES = np.array([1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6])
 FLOOR, FACTOR, EXPONENT = 0.005, 30.0, 0.6
@@ -171,7 +171,7 @@ def test_held_out_samples_are_not_trained_on_and_those_of_all_sizes_are_the_same
     monkeypatch.setattr(scaling_networks, "Ensemble", Seen)
     train("logistic", 1, 100, 50, [3, 4], 2)
     np.testing.assert_array_equal(seen[0][1], sample(range(50, 150), 4)[0])
-    np.testing.assert_array_equal(own_samples([3, 4], 50)[0][1], sample(range(50), 4)[0])
+    np.testing.assert_array_equal(training_sets([3, 4], 50)[0][1], sample(range(50), 4)[0])
 
 
 def test_test_signals_choose_nothing(monkeypatch):
@@ -188,7 +188,7 @@ def test_test_signals_choose_nothing(monkeypatch):
 
 def test_the_kept_weights_are_those_of_the_best_step():
     trained = train("mlp", 32, 100, 100, [0, 1], 400)
-    x, label = (scaling_networks.torch.from_numpy(values[:, :100]) for values in own_samples([0, 1], 100))
+    x, label = (scaling_networks.torch.from_numpy(values[:, :100]) for values in training_sets([0, 1], 100))
     np.testing.assert_allclose(scaling_networks.losses(trained.network, x, label)[0].mean(1), trained.loss)
     assert trained.stopped.all()
     assert (trained.best_step < trained.steps).all()

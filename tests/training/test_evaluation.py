@@ -12,6 +12,7 @@ from scipy import stats
 from torch import nn
 
 from mnist1d_hf import load_pretrained, posterior
+from mnist1d_hf.data.configurations import FRESH_SAMPLES
 from mnist1d_hf.models.catalog import FOLDER, list_pretrained, results
 from mnist1d_hf.training import evaluation
 from mnist1d_hf.training.baseline import record_bayes, write_bayes
@@ -139,7 +140,7 @@ def test_bayes_beats_every_network(name, fresh):
 def test_bayes_beats_every_network_in_the_records(name):
     """On 100,000 fresh samples, with the whole interval."""
     found, bayes = results(name)["released"]["bayes"], bayes_results()["fresh"]
-    assert found["samples"] == found["excess_loss"]["n"] == bayes["samples"] == evaluation.FRESH_SAMPLES
+    assert found["samples"] == found["excess_loss"]["n"] == bayes["samples"] == FRESH_SAMPLES
     assert (found["bayes_loss"], found["bayes_accuracy"]) == (bayes["loss"], bayes["accuracy"])
     assert found["accuracy"] == results(name)["released"]["fresh"] < bayes["accuracy"]
     assert found["excess_loss"]["mean"] == pytest.approx(found["loss"] - found["bayes_loss"])
@@ -159,7 +160,7 @@ def test_a_posterior_in_parts_is_the_same(fresh):
 @pytest.mark.long
 def test_the_records_are_made_again(tmp_path):
     """The command that wrote them gives them again: the network that is nearest to bayes, and bayes itself."""
-    x, _ = evaluation.fresh_samples("default", evaluation.FRESH_SAMPLES)
+    x, _ = evaluation.fresh_samples("default", FRESH_SAMPLES)
     p = evaluation.exact_posterior(x, evaluation.GeneratorConfig())
     write_bayes(p, tmp_path / "bayes.json")
     again = json.loads((tmp_path / "bayes.json").read_text())
