@@ -53,6 +53,14 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
+@pytest.fixture(autouse=True)
+def _signals():
+    """A command that runs in this process leaves its handler behind."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Run `mnist1d-hf ARGUMENTS` in this process: its exit code, and what it printed on stdout and stderr."""

@@ -1,9 +1,11 @@
 """How commands and scripts end: errors that the user can fix in one line, bugs with their traceback."""
 
+import contextlib
 import os
 import runpy
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,6 @@ from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.errors import InvalidValueError, OutputError
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-
-
-@pytest.fixture(autouse=True)
-def _signals():
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +59,27 @@ def test_it_can_be_ended():
     with pytest.raises(SystemExit) as ended:
         run_main("name", lambda: os.kill(os.getpid(), signal.SIGTERM))
     assert ended.value.code == 143
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_process_can_be_ended_where_exceptions_are_lost():
+    """As in a weakref's callback: SystemExit is dropped there."""
+
+    def main():
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(SystemExit):
+                os.write(writer, b"!")
+                time.sleep(60)
+            os._exit(0)
+        os.read(reader, 1)
+        os.kill(child, signal.SIGTERM)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    with pytest.raises(SystemExit) as ended:
+        run_main("name", main)
+    assert ended.value.code == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import os
 import signal
 import sys
 import warnings
@@ -46,7 +47,7 @@ def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="mnist1d_ascii")
     warnings.formatwarning = lambda message, *_: f"{name}: {_joined(message)}\n"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that drafts are removed on the way out
+    signal.signal(signal.SIGTERM, _exit)  # so that drafts are removed on the way out
     try:
         sys.exit(main() or 0)
     except (UserError, OSError) as error:
@@ -56,6 +57,22 @@ def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
     print(f"{name}: {message.rstrip('.')}", file=sys.stderr)
     sys.exit(code)
 
+
+def _exit(*_: object) -> NoReturn:
+    sys.exit(143)
+
+
+def _end_at_once() -> None:
+    """In a forked process, SIGTERM ends it as usual. `_exit` may come while Python drops all exceptions, and is lost.
+
+    The pool of datasets (num_proc) ends its processes by one SIGTERM, and waits for them without limit.
+    """
+    if signal.getsignal(signal.SIGTERM) is _exit:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_end_at_once)
 
 _ASCII = {"±": "+-", "–": "-", "—": "-", "∞": "inf", "×": "x", "…": "...", "→": "->", "≤": "<=", "≥": ">="}
 

@@ -59,7 +59,6 @@ def undisturbed(tmp_path_factory):
 @pytest.fixture
 def call(monkeypatch, capfd):
     """The command line in this process: exit code, output and errors together."""
-    before = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["mnist1d-hf", *arguments])
@@ -68,8 +67,7 @@ def call(monkeypatch, capfd):
             cli.main()
         return ended.value.code, "".join(capfd.readouterr())
 
-    yield run
-    signal.signal(signal.SIGTERM, before)
+    return run
 
 
 # What is built
