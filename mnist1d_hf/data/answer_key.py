@@ -14,6 +14,8 @@ of finite sums. What each step may change in a probability:
 - The rounding of float32 signals stands in the model as noise with a standard deviation of 1e-6 of the signals'. So the
   formulas hold where a noise is 0: they give the limit of small noise, up to signals that agree with combinations of
   two classes to five digits. By default, C changes by 1e-9 of itself.
+- Distances from the nearest signal of a combination are taken from the difference itself, not from products of large
+  numbers: so float64 is enough also for noise of 1e-6.
 
 The correlated noise is the paper's. The stream leaves out a millionth of its variance.
 """
@@ -27,7 +29,7 @@ from numpy.typing import NDArray
 
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.generator import LATENTS, SignalMaker
-from mnist1d_hf.data.quadrature import Averages, Gaussians, average, joined, log_upper_bound
+from mnist1d_hf.data.quadrature import Averages, Gaussians, average, best_points, joined, log_upper_bound
 from mnist1d_hf.data.templates import Templates
 from mnist1d_hf.errors import InvalidValueError
 
@@ -40,7 +42,7 @@ _SIGNALS = 1024  # that are worked on together
 _PAIRS = 2**15  # of a signal and a combination that are averaged together: their arrays stay small
 _SCREENED = 2**19  # numbers of the screening's working arrays, which should stay in the processor's cache
 _MOST_NUMBERS = 2**24  # of the tables, which there are seven of
-_SINGLE = 1e4  # largest log-likelihood of the screening, without its sign, for which single precision is enough
+_SINGLE = 1e5  # largest term of the screening's bounds for which single precision is enough: an error of 0.1
 
 
 class Latents(NamedTuple):
@@ -122,20 +124,30 @@ class AnswerKey:
         self.basis = np.linalg.qr(subsample)[0]  # (length, d)
         project = self.basis.T @ subsample
         check_size(config, self.num_classes, len(first))
-        factors = (project[:, used] * noisy[first, None, :]) @ maker.smooth(np.eye(config.padded_length))[used]
-        covariance = factors @ factors.transpose(0, 2, 1)
-        covariance += config.iid_noise_scale**2 * project @ project.T + rounding**2 * np.eye(len(project))
-        lower = np.linalg.cholesky(covariance)
-        self.log_scale = -np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(1)[self.group]  # of the densities: (c,)
+        smooth = maker.smooth(np.eye(config.padded_length))[used]
+        lower = self._factor((project[:, used] * noisy[first, None, :]) @ smooth, project)
+        diagonal = np.abs(np.diagonal(lower, axis1=1, axis2=2))
+        self.log_scale = -np.log(diagonal).sum(1)[self.group]  # of the densities: (c,)
         self.whiten = np.linalg.inv(lower)  # (g, d, d): makes the noise white
         self.clean = np.ascontiguousarray((project @ rows[:, order]).T)  # (c, d)
-        self.white_clean = self._by_group(self.clean, self.whiten.transpose(0, 2, 1))
-        self.white_slope = self.whiten @ (project @ maker.slope[:, 0])  # (g, d)
-        self._g11 = (self.white_clean**2).sum(1)
-        self._g12 = -(self.white_clean * self.white_slope[self.group]).sum(1)
-        self._g22 = (self.white_slope**2).sum(1)
+        white_slope = self.whiten @ -(project @ maker.slope[:, 0])
+        self.size_slope = np.sqrt((white_slope**2).sum(1))  # (g,)
+        size = np.where(self.size_slope > 0, self.size_slope, 1.0)
+        self.along = white_slope / size[:, None]  # (g, d): the direction into which shear leads
+        white_clean = self._by_group(self.clean, self.whiten.transpose(0, 2, 1))
+        self.along_clean = np.einsum("cd,cd->c", white_clean, self.along[self.group])
+        self.across = white_clean - self.along_clean[:, None] * self.along[self.group]  # (c, d): the rest, where
+        self.size_across = np.sqrt((self.across**2).sum(1))  # scale leads
         self._double = self._screen()
         self._single = _Screen(*(table.astype(np.float32) for table in self._double))
+
+    def _factor(self, correlated: Array, project: Array) -> Array:
+        """Triangular roots (g, d, d) of the covariances, without the covariances: they are squares of these numbers."""
+        g, d, _ = correlated.shape
+        white = [self.config.iid_noise_scale * project.T, self.rounding * np.eye(d)]
+        others = np.linalg.qr(np.concatenate(white))[1]
+        rows = [correlated.transpose(0, 2, 1), np.broadcast_to(others, (g, d, d))]
+        return np.linalg.qr(np.concatenate(rows, axis=1))[1].transpose(0, 2, 1)
 
     def score(self, signals: Array, *, latents: bool = False) -> Scores:
         """Probabilities of signals float64 (n, length), in the generator's units and the order of its positions."""
@@ -170,13 +182,13 @@ class AnswerKey:
         left, floor = np.arange(len(signals)), None
         done = []
         for screen, exact in ((self._single, False), (self._double, True), (self._double, True)):
-            row, combination, top = self._candidates(signals[left], screen, floor)
+            row, combination, top, largest = self._candidates(signals[left], screen, floor)
             averages = self._averages(signals[left], row, combination, latents)
             weight = averages.log + (self.log_scale + self.combinations.log_prior)[combination]
             likelihood = np.full(len(left), -np.inf)
             np.maximum.at(likelihood, row, weight)
             settled = top - likelihood + _LEFT_OUT <= _FIRST_GUESS
-            settled &= exact or top > -_SINGLE
+            settled &= exact or largest < _SINGLE
             settled |= floor is not None
             kept = settled[row]
             done.append((left[row[kept]], combination[kept], averages.take(kept), weight[kept]))
@@ -187,12 +199,14 @@ class AnswerKey:
         rows, combinations, parts, weights = zip(*done, strict=True)
         return np.concatenate(rows), np.concatenate(combinations), joined(parts), np.concatenate(weights)
 
-    def _candidates(self, signals: Array, screen: _Screen, floor: Array | None) -> tuple[Array, Array, Array]:
-        """(row, combination) of the pairs whose upper bound reaches `floor`, and the largest bound of each signal.
+    def _candidates(self, signals: Array, screen: _Screen, floor: Array | None) -> tuple[Array, Array, Array, Array]:
+        """(row, combination) of the pairs whose upper bound reaches `floor`; of each signal, the largest bound and the
+        largest term of which bounds are made.
 
         Pairs are in the order of the combinations. Without `floor` that is the largest bound less the first guess.
         """
-        found, tops = [], []
+        found, tops, terms = [], [], []
+        template = max(float(np.abs(screen.low).max()), float(np.abs(screen.high).max())) ** 2
         y = signals.astype(screen.whiten.dtype)
         d = y.shape[1]
         step = max(1, _SCREENED // (screen.whiten.shape[1] + screen.direction.shape[1]))
@@ -205,16 +219,20 @@ class AnswerKey:
             bound *= 2
             bound -= nearest
             bound *= nearest
-            bound -= np.repeat(white.reshape(len(part), d, -1).sum(1), self._counts, axis=1)
+            squared = white.reshape(len(part), d, -1).sum(1)
+            bound -= np.repeat(squared, self._counts, axis=1)
             bound += screen.constant
             top = bound.max(1)
             least = top - _FIRST_GUESS if floor is None else floor[start : start + step]
             place = np.flatnonzero(bound >= least[:, None].astype(bound.dtype))
             found.append(place + start * bound.shape[1])
             tops.append(top.astype(np.float64))
-        row, combination = np.divmod(np.concatenate(found), len(self.group)) if found else (np.empty(0, int),) * 2
+            terms.append(np.maximum(squared.max(1), template))
+        if not found:
+            return np.empty(0, int), np.empty(0, int), np.empty(0), np.empty(0)
+        row, combination = np.divmod(np.concatenate(found), len(self.group))
         order = np.argsort(combination, kind="stable")
-        return row[order], combination[order], np.concatenate(tops) if tops else np.empty(0)
+        return row[order], combination[order], np.concatenate(tops), np.concatenate(terms)
 
     def _averages(self, signals: Array, row: Array, combination: Array, latents: bool) -> Averages:
         """The likelihoods of pairs in the order of the combinations, averaged over the rectangle of scale and shear."""
@@ -222,23 +240,24 @@ class AnswerKey:
         parts = []
         for start in range(0, max(1, len(row)), _PAIRS):
             part = slice(start, start + _PAIRS)
-            functions = self._functions(signals, row[part], combination[part])
+            functions = self._functions(signals, row[part], combination[part], widths)
             parts.append(average(functions, widths, moments=latents))
         return joined(parts)
 
-    def _functions(self, signals: Array, row: Array, combination: Array) -> Gaussians:
-        """The likelihoods of pairs as functions of scale and shear."""
+    def _functions(self, signals: Array, row: Array, combination: Array, widths: tuple[float, float]) -> Gaussians:
+        """The likelihoods of pairs as functions of scale and shear, around about the best point of the rectangle."""
         group_of = self.group[combination]
         rest = signals[row] - self.clean[combination]
-        b2 = np.empty(len(row))
         edges = np.searchsorted(group_of, np.arange(len(self.whiten) + 1))
         for group in np.flatnonzero(np.diff(edges)):  # those of a group have the same matrix
             part = slice(edges[group], edges[group + 1])
             rest[part] = rest[part] @ self.whiten[group].T
-            b2[part] = rest[part] @ -self.white_slope[group]
-        d2 = np.einsum("nd,nd->n", rest, rest)
-        b1 = np.einsum("nd,nd->n", rest, self.white_clean[combination])
-        return Gaussians(d2, b1, b2, self._g11[combination], self._g12[combination], self._g22[group_of])
+        across, along = self.across[combination], self.along[group_of]
+        sizes = self.size_across[combination], self.along_clean[combination], self.size_slope[group_of]
+        middle = np.zeros(len(row))
+        u, v = best_points(_gaussians(rest, across, along, middle, middle, sizes), widths)
+        rest -= u[:, None] * across + (sizes[1] * u + sizes[2] * v)[:, None] * along
+        return _gaussians(rest, across, along, u, v, sizes)
 
     def _latents(self, n: int, row: Array, combination: Array, averages: Averages, weight: Array) -> Latents:
         """Moments and most probable values, from pairs with their probabilities."""
@@ -271,16 +290,14 @@ class AnswerKey:
 
     def _screen(self) -> _Screen:
         widths = self.config.scale_coeff, self.config.shear_scale
-        squared = (self.white_slope**2).sum(1)
         whiten = self.whiten
         if widths[1] > 0:  # the best shear, anywhere: what lies along the slope does not count
-            along = self.white_slope / np.sqrt(squared)[:, None]
-            whiten = whiten - along[:, :, None] * (along[:, None, :] @ whiten)
+            whiten = whiten - self.along[:, :, None] * (self.along[:, None, :] @ whiten)
         clean = self._by_group(self.clean, whiten.transpose(0, 2, 1))
         size = np.sqrt((clean**2).sum(1))
         direction = self._by_group(clean / np.where(size > 0, size, 1.0)[:, None], whiten)
         constant = self.combinations.log_prior + self.log_scale + log_upper_bound(size**2, widths[0])
-        constant += log_upper_bound(squared, widths[1])[self.group]
+        constant += log_upper_bound(self.size_slope**2, widths[1])[self.group]
         root = np.sqrt(0.5)
         columns = whiten.transpose(2, 1, 0).reshape(whiten.shape[1], -1)
         low, high = (root * (1 + side * widths[0] / 2) * size for side in (-1, 1))
@@ -291,6 +308,15 @@ class AnswerKey:
         """Rows (combinations, d), each times the matrix of its group."""
         parts = np.split(rows, np.cumsum(self._counts)[:-1])
         return np.concatenate([part @ matrix for part, matrix in zip(parts, matrices, strict=True)])
+
+
+def _gaussians(
+    rest: Array, across: Array, along: Array, u: Array, v: Array, sizes: tuple[Array, Array, Array]
+) -> Gaussians:
+    """From white differences (n, d) between signals and the signals of (u, v), and the two directions."""
+    t0 = np.einsum("nd,nd->n", rest, across) / np.where(sizes[0] > 0, sizes[0], 1.0)
+    s0 = np.einsum("nd,nd->n", rest, along)
+    return Gaussians(u, v, np.einsum("nd,nd->n", rest, rest) - t0**2 - s0**2, t0, s0, *sizes)
 
 
 def _combinations(config: GeneratorConfig, classes: int) -> _Combinations:

@@ -21,6 +21,13 @@ from mnist1d_hf.errors import InvalidTypeError, InvalidValueError
 Array = NDArray[Any]
 
 
+_LARGEST = 1e6  # without a sign; far beyond all signals, and the squares are still exact enough
+_ADVICE = (
+    "rows of an exact dataset need standardization=mnist1d_hf.standardization(config), those of a stream none, and "
+    "both the config that made them"
+)
+
+
 class UnlikelySignalWarning(UserWarning):
     """Signals are so improbable under a configuration that they were hardly made with it."""
 
@@ -154,16 +161,21 @@ def _check_signals(x: Any, length: int) -> Array:
     expected = f"x: expected signals of shape (n, {length})"
     try:
         array = np.asarray(x)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise InvalidValueError(f"{expected}, found what is no array ({error})") from None
     if array.dtype.kind not in "fiu":
-        raise InvalidTypeError(f"{expected} of real numbers, found dtype {array.dtype}")
+        raise InvalidTypeError(f"{expected} of real numbers, found {type(x).__name__} of dtype {array.dtype}")
     if array.ndim != 2 or array.shape[1] != length:
         raise InvalidValueError(f"{expected}, found {array.shape}; pass the configuration that made them as config=")
     array = array.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(array).all(1))
     if len(bad):
         raise InvalidValueError(f"x: expected finite numbers, found NaN or infinity in {len(bad)} rows, first {bad[0]}")
+    largest = float(np.abs(array).max(initial=0.0))
+    if largest > _LARGEST:
+        raise InvalidValueError(
+            f"x: expected standardised signals, whose numbers are below {_LARGEST:g}, found {largest:g}; {_ADVICE}"
+        )
     return array
 
 
@@ -180,28 +192,28 @@ def _check_standardization(value: Any) -> tuple[float, float]:
 def _check_fit(misfit: Array, config: GeneratorConfig) -> None:
     """Refuse or warn of signals that this configuration does not make.
 
-    A signal of the configuration has a misfit above the limit with a probability below e**-30 (Laurent & Massart 2000,
-    lemma 1: a chi-squared variable with L degrees of freedom is above L + 2 sqrt(30 L) + 60 so rarely).
+    The limits are passed with a probability below e**-30 by one signal of the configuration, and by all together
+    (Laurent & Massart 2000, lemma 1: a chi-squared variable with k degrees of freedom is above k + 2 sqrt(30 k) + 60 so
+    rarely; a misfit is at most one with as many degrees of freedom as the signal has points).
     """
-    length = config.final_seq_length
-    limit = length + 2 * np.sqrt(30 * length) + 60
-    advice = (
-        "rows of an exact dataset need standardization=mnist1d_hf.standardization(config), those of a stream none, "
-        "and both the config that made them"
-    )
+    points = np.array([1, len(misfit)]) * config.final_seq_length
+    limit, together = points + 2 * np.sqrt(30 * points) + 60
     if config.iid_noise_scale == 0:
         impossible = np.flatnonzero(misfit > 100 * limit)
         if len(impossible):
             raise InvalidValueError(
                 f"x: without i.i.d. noise no class can produce {len(impossible)} of the {len(misfit)} signals, the "
-                f"first is row {impossible[0]}; {advice}"
+                f"first is row {impossible[0]}; {_ADVICE}"
             )
         return
     unlikely = np.flatnonzero(misfit > limit)
-    if len(unlikely):
+    if len(unlikely) or misfit.sum() > together:
+        which = (
+            f"{len(unlikely)} of the {len(misfit)} signals" if len(unlikely) else f"the {len(misfit)} signals together"
+        )
+        first = f", the first is row {unlikely[0]}" if len(unlikely) else ""
         warnings.warn(
-            f"{len(unlikely)} of the {len(misfit)} signals are far from all that this configuration makes, the first "
-            f"is row {unlikely[0]}; {advice}",
+            f"{which} are far from all that this configuration makes{first}; {_ADVICE}",
             UnlikelySignalWarning,
             stacklevel=3,
         )

@@ -1,13 +1,15 @@
 """Averages of a Gaussian function of two variables over a rectangle, which may be narrow, wide, or far from its peak.
 
-The function is exp(-d2(u, v) / 2) with d2(u, v) = d2(0, 0) - 2 (b1 u + b2 v) + g11 u² + 2 g12 u v + g22 v², and the
-rectangle |u| <= width1 / 2, |v| <= width2 / 2. With the peak (u0, v0) of the function and
+The function of u and v is exp(-d2 / 2) with
 
-    t = sqrt(g11 - g12² / g22) (u - u0),        s = sqrt(g22) (v - v0) + k t,        k = g12 / sqrt(g11 g22 - g12²)
+    d2 = rest + (t - t0)² + (s - s0)²,        t = h11 du,        s = h12 du + h22 dv,
 
-d2 is d2(u0, v0) + t² + s²: for each t, the range of s is an interval that moves with k t. Both integrals are taken by
-Gauss-Legendre quadrature over the part of the rectangle where the function is above e**-18 of its largest value there.
-The first needs the more points the larger |k| is, because the ends of the second then come in more suddenly.
+where (du, dv) leads from a point near the best one of the rectangle to (u, v): far from it, d2 would be a small
+difference of large numbers. The rectangle is |u| <= width1 / 2, |v| <= width2 / 2: for each t, the range of s is an
+interval that moves with `slope` t, slope = h12 / h11. Both integrals are taken by Gauss-Legendre quadrature over the
+part of the rectangle where the function is above e**-18 of its largest value there. In the first, the ends of the
+second come in the more suddenly the steeper the slope is. So it needs more points, and where the slope is large,
+panels of their own for the two places where that happens.
 """
 
 from __future__ import annotations
@@ -22,22 +24,25 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _REACH = 6.0  # what is further from the peak, in standard deviations, is left out: e**-18
-_INNER = 20  # points of the quadrature in s: relative error 2e-8; in t as many for k = 0, and 4 |k| more
-_MOST_MORE = 1000  # points in t for |k| of 250 and more
+_INNER = 20  # points of the quadrature in s: relative error 2e-8; in t as many for slope 0, and 4 |slope| more
+_STEEP = 10  # slopes from which the quadrature in t has panels
+_PANELS = 5  # of _INNER points each
 _CHUNK = 2**19  # function values that are computed together: 4 MB an array
-_FLAT = 1e-8  # added to d2 at the rectangle's corners, so that a peak exists where a direction is flat
-_NEWTON = 8  # steps, on functions of three quadratic pieces
+_FLAT = 1e-8  # added to d2 at the rectangle's edges, so that a peak exists where a direction is flat
 
 
 class Gaussians(NamedTuple):
-    """The coefficients of `n` functions, each (n,): d2(0, 0); b1, b2; g11, g12, g22."""
+    """The coefficients of `n` functions, each (n,): the point (u, v) of the rectangle around which they are given, and
+    what the text above calls rest; t0, s0; h11, h12, h22, of which h11 and h22 are not negative."""
 
-    d2: Array
-    b1: Array
-    b2: Array
-    g11: Array
-    g12: Array
-    g22: Array
+    u: Array
+    v: Array
+    rest: Array
+    t0: Array
+    s0: Array
+    h11: Array
+    h12: Array
+    h22: Array
 
 
 class Averages(NamedTuple):
@@ -64,18 +69,16 @@ def joined(parts: Sequence[Averages]) -> Averages:
 
 
 def average(functions: Gaussians, widths: tuple[float, float], *, moments: bool = False) -> Averages:
-    """Average each function over the rectangle; a width may be 0.
-
-    The relative error is below 1e-7 for |k| up to 100, which is a correlation of 0.99995 between u and v.
+    """Average each function over the rectangle; a width may be 0. The relative error is below 1e-7.
 
     >>> one, zero = np.ones(1), np.zeros(1)
-    >>> made = average(Gaussians(zero, zero, zero, one, zero, one), (2.0, 0.0))
+    >>> made = average(Gaussians(zero, zero, zero, zero, zero, one, zero, one), (2.0, 0.0))
     >>> round(float(np.exp(made.log[0])), 6)  # the mean of exp(-u² / 2) over |u| <= 1
     0.855624
     """
-    flat = [_FLAT / (width / 2) ** 2 if width > 0 else 1.0 for width in widths]
-    functions = functions._replace(g11=functions.g11 + flat[0], g22=functions.g22 + flat[1])
-    points = _points(functions)
+    functions = _with_a_peak(functions, widths)
+    slope = np.ceil(np.abs(functions.h12 / functions.h11))
+    points = np.where(slope < _STEEP, _INNER + 4 * slope, _PANELS * _INNER).astype(np.int64)
     result = np.empty((8 if moments else 4, len(points)))
     for count in np.unique(points).tolist():
         chosen = np.flatnonzero(points == count)
@@ -87,6 +90,14 @@ def average(functions: Gaussians, widths: tuple[float, float], *, moments: bool 
     return Averages(result[0], result[1:3], result[3], mean, square)
 
 
+def best_points(functions: Gaussians, widths: tuple[float, float]) -> tuple[Array, Array]:
+    """u and v, each (n,), of the point of the rectangle where each function is largest."""
+    functions = _with_a_peak(functions, widths)
+    strip, first, last = _strip(functions, widths)
+    u, v = _point(functions, strip, np.clip(strip.lowest(), first, last))
+    return tuple(np.clip(item, -width / 2, width / 2) for item, width in zip((u, v), widths, strict=True))  # type: ignore[return-value]
+
+
 def log_upper_bound(precision: Array, width: float) -> Array:
     """An upper bound of the log of the average of exp(-precision (u - u0)² / 2) over an interval, for every u0."""
     if width == 0:
@@ -94,61 +105,96 @@ def log_upper_bound(precision: Array, width: float) -> Array:
     return np.minimum(0.0, 0.5 * np.log(2 * np.pi / np.maximum(precision, 1e-300)) - np.log(width))
 
 
+def _with_a_peak(f: Gaussians, widths: tuple[float, float]) -> Gaussians:
+    """The functions with a little curvature where they have none; at (u, v), value and gradient stay."""
+    flat = [_FLAT**0.5 / (width / 2) if width > 0 else 1.0 for width in widths]
+    h11, h22 = np.hypot(f.h11, flat[0]), np.hypot(f.h22, flat[1])
+    t0 = f.t0 * f.h11 / h11
+    return f._replace(rest=f.rest + f.t0**2 - t0**2, t0=t0, h11=h11, h22=h22)
+
+
+def _strip(f: Gaussians, widths: tuple[float, float]) -> tuple[_Strip, Array, Array]:
+    """The range of s, and the first and the last t."""
+    low, high = (f.h22 * (side * widths[1] / 2 - f.v) - f.s0 for side in (-1, 1))
+    first, last = (f.h11 * (side * widths[0] / 2 - f.u) for side in (-1, 1))
+    return _Strip(low, high, f.h12 / f.h11, f.t0), first, last
+
+
+def _point(f: Gaussians, strip: _Strip, t: Array) -> tuple[Array, Array]:
+    """u and v of the best s for a t."""
+    return f.u + t / f.h11, f.v + (f.s0 + strip.nearest(t) - strip.slope * t) / f.h22
+
+
 def _average(f: Gaussians, widths: tuple[float, float], count: int, moments: bool) -> Array:
     """Rows of the result of `average`: log, top (2), d2; mean (2), square (2)."""
-    determinant = f.g11 * f.g22 - f.g12**2
-    u0, v0 = (f.g22 * f.b1 - f.g12 * f.b2) / determinant, (f.g11 * f.b2 - f.g12 * f.b1) / determinant
-    unit1, unit2 = np.sqrt(f.g22 / determinant), 1 / np.sqrt(f.g22)  # standard deviations of t and s
-    first, last = (-widths[0] / 2 - u0) / unit1, (widths[0] / 2 - u0) / unit1
-    strip = _Strip((-widths[1] / 2 - v0) / unit2, (widths[1] / 2 - v0) / unit2, f.g12 / np.sqrt(determinant))
+    strip, first, last = _strip(f, widths)
     top = np.clip(strip.lowest(), first, last)
     least = strip.value(top)
     start, stop = (np.clip(strip.level(least + _REACH**2, side), first, last) for side in (-1, 1))
-    nodes, weights = _legendre(count)
-    t = start[:, None] + (stop - start)[:, None] * nodes
-    sums, beyond = _Strip(*(item[:, None] for item in strip)).across(t, 2 if moments else 0)
-    outer = np.exp((least[:, None] - t**2 - beyond**2) / 2) * weights * _fraction(start, stop, first, last)[:, None]
+    t, weights = strip.nodes(start, stop, count)
+    columns = _Strip(*(item[:, None] for item in strip))
+    sums, beyond = columns.across(t, 2 if moments else 0)
+    outer = np.exp((least[:, None] - (t - columns.peak) ** 2 - beyond**2) / 2) * weights
+    outer *= _fraction(start, stop, first, last)[:, None]
     total = (outer * sums[0]).sum(1)
-    d2 = f.d2 - u0 * f.b1 - v0 * f.b2 + least
-    rows = [np.log(total) - d2 / 2, u0 + unit1 * top, v0 + unit2 * (strip.nearest(top) - strip.slope * top), d2]
+    d2 = f.rest + least
+    rows = [np.log(total) - d2 / 2, *_point(f, strip, top), d2]
     if moments:
         outer /= total[:, None]
-        u, place = u0[:, None] + unit1[:, None] * t, v0[:, None] - unit2[:, None] * strip.slope[:, None] * t
-        step = unit2[:, None] * sums[1], unit2[:, None] ** 2 * sums[2]  # v is the place and unit2 times s
+        u, h22 = (f.u + t.T / f.h11).T, f.h22[:, None]
+        place = f.v[:, None] + (f.s0[:, None] - columns.slope * t) / h22
+        step = sums[1] / h22, sums[2] / h22**2  # v is the place and the strip's s / h22
         values = u * sums[0], place * sums[0] + step[0], u**2 * sums[0]
         rows += [(outer * value).sum(1) for value in (*values, place**2 * sums[0] + 2 * place * step[0] + step[1])]
     return np.stack(rows)
 
 
 class _Strip(NamedTuple):
-    """The range of s for each t: from `low + slope t` to `high + slope t`. And t² + s² at the best s in this range."""
+    """The range of s - s0 for each t, here called s: from `low + slope t` to `high + slope t`. `peak` is t0."""
 
     low: Array
     high: Array
     slope: Array
+    peak: Array
 
     def nearest(self, t: Array) -> Array:
         """The s of least magnitude."""
         return np.clip(0.0, self.low + self.slope * t, self.high + self.slope * t)
 
     def value(self, t: Array) -> Array:
-        """t² + s²: convex, made of three quadratic pieces."""
-        return t**2 + self.nearest(t) ** 2
+        """(t - t0)² + s² at the best s: convex, made of three quadratic pieces. On the middle one, s is 0."""
+        return (t - self.peak) ** 2 + self.nearest(t) ** 2
 
     def lowest(self) -> Array:
-        """The t of the least value, by Newton's method, which is exact on a piece."""
-        t = np.zeros_like(self.slope)
-        for _ in range(_NEWTON):
-            s = self.nearest(t)
-            t = t - (t + s * self.slope) / (1 + np.where(s != 0, self.slope**2, 0.0))
-        return t
+        """The t of the least value: that of the piece on which the peak lies."""
+        s, steep = self.nearest(self.peak), 1 + self.slope**2
+        return np.where(s == 0, self.peak, (self.peak - self.slope * self._edge(s)) / steep)
 
     def level(self, level: Array, side: int) -> Array:
-        """A t on this side of the lowest beyond which the value is above `level`: Newton's method, from outside."""
-        t = side * np.sqrt(level)
-        for _ in range(_NEWTON):
-            t = t - (self.value(t) - level) / (2 * (t + self.nearest(t) * self.slope))
-        return t
+        """The t on this side of the lowest where the value is `level`: on the middle piece, if s is 0 there."""
+        t = self.peak + side * np.sqrt(level)
+        s, steep = self.nearest(t), 1 + self.slope**2
+        edge = self._edge(s)
+        above = level - (edge + self.slope * self.peak) ** 2 / steep
+        outer = (self.peak - self.slope * edge) / steep + side * np.sqrt(np.maximum(above, 0.0) / steep)
+        return np.where(s == 0, t, outer)
+
+    def _edge(self, s: Array) -> Array:
+        return np.where(s > 0, self.low, self.high)
+
+    def nodes(self, start: Array, stop: Array, count: int) -> tuple[Array, Array]:
+        """Points t from `start` to `stop`, and weights that sum to 1: arrays (n, count)."""
+        edges = np.stack([start, stop], axis=-1)
+        if count == _PANELS * _INNER:
+            sudden = np.stack([-(edge + side * _REACH) / self.slope for edge in self[:2] for side in (-1, 1)], axis=-1)
+            edges = np.sort(np.concatenate([edges, np.clip(sudden, edges[:, :1], edges[:, 1:])], axis=-1), axis=-1)
+            count = _INNER
+        nodes, weights = _legendre(count)
+        width = np.diff(edges)[..., None]
+        whole = (stop - start)[:, None, None]
+        part = np.divide(width, whole, out=np.full_like(width, 1 / width.shape[1]), where=whole > 0)
+        n = len(start)
+        return (edges[:, :-1, None] + width * nodes).reshape(n, -1), (part * weights).reshape(n, -1)
 
     def across(self, t: Array, powers: int) -> tuple[list[Array], Array]:
         """The averages of exp(-(s² - beyond²) / 2) s**power over the range of s, powers from 0 on; and the least
@@ -179,12 +225,6 @@ def _fraction(start: Array, stop: Array, low: Array, high: Array) -> Array:
     """How much of the interval from `low` to `high` is used; all of it where it has no width."""
     width = high - low
     return np.divide(stop - start, width, out=np.ones_like(width), where=width > 0)
-
-
-def _points(f: Gaussians) -> Array:
-    """Points of the quadrature in t."""
-    slope = np.abs(f.g12) / np.sqrt(f.g11 * f.g22 - f.g12**2)
-    return (_INNER + np.minimum(4 * np.ceil(slope), _MOST_MORE)).astype(np.int64)
 
 
 @functools.lru_cache(maxsize=32)

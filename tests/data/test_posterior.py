@@ -7,9 +7,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.interpolate import interp1d
 from scipy.ndimage import gaussian_filter
-from scipy.special import erf, logsumexp
+from scipy.special import erf, log_ndtr, logsumexp
 
 import mnist1d_hf
 from mnist1d_hf import GeneratorConfig, posterior, standardization
@@ -79,6 +80,60 @@ def test_equals_the_sum_over_a_fine_grid(name):
     found = posterior(x, config)
     assert np.abs(found - expected).max() < 1e-6
     assert np.abs(found.sum(1) - 1).max() < 1e-12
+
+
+LINE = np.linspace(-1, 1, 12)
+LINES = {"x": np.stack([LINE, 0.8 * LINE, 1 - abs(LINE)]), "t": np.arange(12.0), "y": np.arange(3)}
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.005, 0.0005])
+def test_a_template_on_which_scale_and_shear_do_the_same(noise):
+    """Two classes are lines: along one direction of scale and shear the likelihood does not change at all."""
+    config = GeneratorConfig(padding=(0, 0), max_translation=1, final_seq_length=12, iid_noise_scale=noise)
+    x, label = mnist1d_hf.sample(range(200), 3, config, templates=LINES)
+    mean, std, _ = stream_scale(config, LINES)
+    scale = 1 + config.scale_coeff / 2 * np.linspace(-1, 1, 20001)
+    slope = np.linspace(-0.5, 0.5, 12)
+    size = np.sqrt(noise**2 + (1e-6 * std) ** 2)
+    log = np.empty((200, 3))
+    for number, template in enumerate(LINES["x"] + 1e-8):
+        rest = (x.astype(float) * std + mean)[:, None] - scale[:, None] * template  # (200, scale, 12), less a shear
+        best = rest @ slope / (slope @ slope)
+        width = config.shear_scale / 2 * np.array([-1, 1]) * np.linalg.norm(slope) / size
+        low, high = (edge + best * np.linalg.norm(slope) / size for edge in width)
+        d2 = ((rest - best[..., None] * slope) ** 2).sum(-1) / size**2
+        low, high = np.where(low > 0, -high, low), np.where(low > 0, -low, high)
+        inner = log_ndtr(high) + np.log1p(-np.exp(np.minimum(log_ndtr(low) - log_ndtr(high), -1e-300)))
+        log[:, number] = logsumexp(inner - d2 / 2, axis=1)
+    expected = np.exp(log - logsumexp(log, axis=1, keepdims=True))
+    found = posterior(x, config, templates=LINES)
+    assert np.abs(found - expected).max() < (1e-4 if noise > 0.001 else 1e-3)  # the sum over the scales is not finer
+    assert np.log(found[range(200), label]).mean() > -0.4
+
+
+@pytest.mark.parametrize("arguments", [{}, {"final_seq_length": 200}, {"corr_noise_scale": 0.25}, {"shear_scale": 3.0}])
+def test_without_noise_it_is_the_ratio_of_the_densities(arguments):
+    """A class is the other one times 0.9: where both scales are possible, 9 / 19 to 10 / 19."""
+    first = mnist1d_hf.get_templates()["x"][0]
+    pair = {
+        "x": np.stack([first, 0.9 * first]) - 1e-8,
+        "t": np.arange(12),
+        "y": np.arange(2),
+    }  # the generator adds 1e-8
+    config = GeneratorConfig(**{"corr_noise_scale": 0.0, "iid_noise_scale": 0.0, **arguments})
+    x, label = mnist1d_hf.sample(range(200), 3, config, templates=pair)
+    found = posterior(x, config, templates=pair)
+    both = (found > 1e-3).all(1)
+    assert both.sum() > 100
+    assert np.abs(found[both] - np.array([9, 10]) / 19).max() < 1e-8
+    assert found[range(200), label].min() > 0.4
+
+
+def test_without_noise_and_with_few_points_no_true_class_is_impossible():
+    """The terms of the bounds are about 1e11: too large for single precision."""
+    config = GeneratorConfig(corr_noise_scale=0, iid_noise_scale=0, final_seq_length=10)
+    x, label = mnist1d_hf.sample(range(400), 5, config)
+    assert posterior(x, config)[range(400), label].min() > 1e-6  # false alarms: one seed in 2,500 at most
 
 
 def test_the_reference_tells_configurations_apart():
@@ -162,13 +217,40 @@ def test_far_peaks_flat_directions_and_no_width():
         (0.1, 1e-6, 5.0),
         (0.0, 1.0, 0.0),
     ):
-        b, d2 = precision * u0 * one, precision * u0**2 * one
-        found = average(Gaussians(d2, b, zero, precision * one, zero, one), (width, 0.0)).log[0]
+        root = math.sqrt(precision) * one
+        found = average(Gaussians(zero, zero, zero, root * u0, zero, root, zero, one), (width, 0.0)).log[0]
         nodes, weights = np.polynomial.legendre.leggauss(400)
         expected = logsumexp(-precision * (width / 2 * nodes - u0) ** 2 / 2, b=weights / 2)
         assert found == pytest.approx(expected, abs=1e-7)
-    inside = average(Gaussians(zero, zero, zero, one, zero, one), (2.0, 2.0)).log[0]
+    inside = average(Gaussians(zero, zero, zero, zero, zero, one, zero, one), (2.0, 2.0)).log[0]
     assert inside == pytest.approx(2 * math.log(math.sqrt(math.pi / 2) * erf(1 / math.sqrt(2))), abs=1e-8)
+
+
+@pytest.mark.parametrize("slope", [0.0, -3.0, 9.5, 12.0, -100.0, 3000.0, 1e6])
+@pytest.mark.parametrize("height", [4.0, 400.0])
+def test_averages_over_a_sheared_rectangle(slope, height):
+    """With h11 = 1: against the closed form of the inner integral and many points, wherever the rectangle lies."""
+    place = np.array([-0.9, 0.0, 0.3, 1.0]) * max(1.0, height / max(1.0, abs(slope)))  # of the point around which
+    u, v = np.zeros(4), height / 2 * np.array([0.0, -1.0, 0.5, 1.0])
+    widths = (2 * abs(place).max(), height)
+    functions = Gaussians(u, v, u, place, u + 0.5, u + 1, u + slope, u + 1)
+    found = average(functions, widths, moments=True)
+    edges = [-widths[0] / 2, widths[0] / 2]
+    for number in range(4):
+        sudden = [] if slope == 0 else [(side * height / 2 - v[number] - 0.5) / -slope for side in (-1, 1)]
+        around = [item + shift / max(1, abs(slope)) for item in sudden for shift in (-40, -8, -2, 0, 2, 8, 40)]
+        panels = np.unique(np.clip([*edges, *around, *np.linspace(*edges, 40)], *edges))
+        nodes, weights = np.polynomial.legendre.leggauss(40)
+        t = (panels[:-1, None] + np.diff(panels)[:, None] * (nodes + 1) / 2).ravel()
+        low, high = (side * height / 2 - v[number] - 0.5 + slope * t for side in (-1, 1))
+        flip = low > 0
+        low, high = np.where(flip, -high, low), np.where(flip, -low, high)
+        inner = log_ndtr(high) + np.log1p(-np.exp(np.minimum(log_ndtr(low) - log_ndtr(high), -1e-300)))
+        log = inner + 0.5 * math.log(2 * math.pi) - math.log(height) - (t - place[number]) ** 2 / 2
+        weight = (np.diff(panels)[:, None] * weights / 2).ravel() / widths[0]
+        assert found.log[number] == pytest.approx(logsumexp(log, b=weight), abs=1e-7)
+        p = np.exp(log - log.max()) * weight
+        assert found.mean[0, number] == pytest.approx((p * t).sum() / p.sum(), abs=1e-6 * widths[0])
 
 
 @pytest.mark.parametrize(
@@ -178,6 +260,9 @@ def test_far_peaks_flat_directions_and_no_width():
         (np.zeros(40), {}, r"shape \(n, 40\), found \(40,\)"),
         (np.full((2, 40), np.nan), {}, "NaN or infinity in 2 rows, first 0"),
         (np.array([["a"] * 40]), {}, "real numbers"),
+        (None, {}, "found NoneType"),
+        (np.full((1, 40), 1e7), {}, "below 1e\\+06, found 1e\\+07"),
+        (torch.zeros(1, 40, requires_grad=True), {}, "requires grad"),
         (np.zeros((1, 40)), {"standardization": 3}, "standardization: expected"),
         (np.zeros((1, 40)), {"standardization": (0.0, 0.0)}, "std above 0"),
         (np.zeros((1, 40)), {"config": "default"}, "config: expected a GeneratorConfig"),
@@ -199,6 +284,18 @@ def test_signals_on_another_scale_are_named():
     x, _ = mnist1d_hf.sample(range(5))
     with pytest.warns(UnlikelySignalWarning, match="standardization=mnist1d_hf.standardization"):
         posterior(x * 3)
+
+
+def test_a_scale_that_only_all_signals_together_show():
+    x, _ = mnist1d_hf.sample(range(2000))
+    with pytest.warns(UnlikelySignalWarning, match="the 2000 signals together"):
+        posterior(x * 0.6)
+
+
+def test_rows_sum_to_one_however_far_the_signals_are():
+    x, _ = mnist1d_hf.sample(range(20))
+    with pytest.warns(UnlikelySignalWarning):
+        assert np.abs(posterior(x * 1e5).sum(1) - 1).max() < 1e-9
 
 
 def test_no_signals_and_own_templates():
