@@ -76,7 +76,8 @@ def test_evaluate_says_what_is_recorded(call):
     entry = next(entry for entry in list_pretrained() if entry.name == "cnn-shuffled")
     done = call("evaluate", "cnn-shuffled")
     assert f"{100 * entry.released_accuracy:.2f} %" in done.stdout
-    assert "fresh" not in done.stdout  # the permutation belongs to the dataset's seed
+    assert "fresh" not in done.stdout
+    assert done.stderr == "no fresh samples: the permutation of shuffled belongs to its dataset\n"
 
 
 def test_a_process_of_its_own_prints_one_line():

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from huggingface_hub.errors import StrictDataclassError
 
-from mnist1d_hf.cli.terminal import console, option, print_table, progress
+from mnist1d_hf.cli.terminal import console, messages, option, print_table, progress
 from mnist1d_hf.data.config import GeneratorConfig
 from mnist1d_hf.data.configurations import FRESH_SEED, find_configuration
 from mnist1d_hf.errors import InvalidValueError, OutputError
@@ -109,6 +109,8 @@ def evaluate(
         if length != generator.final_seq_length:
             generator = dataclasses.replace(generator, final_seq_length=length)
             title += f" with {length} points"
+    if fresh and generator.shuffle_seq:
+        messages.print(f"no fresh samples: the permutation of {configuration} belongs to its dataset")
     found = _evaluations(network, title, generator, fresh)
     _print_evaluations(model, found, names, network is None)
     if figure is not None:
@@ -125,7 +127,7 @@ def _evaluations(network: Any, title: str, generator: GeneratorConfig, fresh: in
 
     splits = load_splits(generator)
     data = {title: (splits.x_test, splits.label_test, standardization(generator))}
-    if fresh and not generator.shuffle_seq:  # the permutation belongs to the dataset
+    if fresh and not generator.shuffle_seq:
         data[f"{fresh:,} fresh samples"] = (*sample(range(fresh), FRESH_SEED, generator), None)
     found = {}
     for name, (x, label, scale) in data.items():

@@ -34,7 +34,7 @@ _SPLIT_OPTIONS = {
 _COLUMN_OPTIONS = {
     "label_noise": "fraction of the training labels drawn anew, uniformly; adds the column clean_label",
     "clean": "add the column clean: the signal without both noises, on the same scale",
-    "posterior": "add the column posterior: the exact probability of every class, p(class given x)",
+    "posterior": "add the column posterior: the exact probability of every class, of the clean one under label noise",
     "latents": "add the columns padding, scale, translation, shear: what was drawn",
     "dtype": "type of the signals, float32 or float64",
     "templates": "templates of your own, as a dictionary of arrays; in Python only",
