@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from mnist1d_hf.studies.claims import Claim, Finding, claim_law, percentiles, resampled
+from mnist1d_hf.studies.claims import Claim, Finding, claim_law, interval, resampled
 from mnist1d_hf.studies.figures import new_figure
 from mnist1d_hf.studies.frames import grid, select
 from mnist1d_hf.studies.places import HUGE, exponents, peaks
@@ -74,7 +74,7 @@ class Peaks(NamedTuple):
 
     def finding(self, name: str, text: str, values: NDArray[Any]) -> Finding:
         """A finding about a statistic of the places, (1 + draws,)."""
-        low, high = percentiles(values[1:])
+        low, high = interval(values[1:], self.seeds)
         return Finding(name=name, text=text, mean=float(values[0]), low=low, high=high, n=self.seeds)
 
 
@@ -90,7 +90,7 @@ def find_peaks(table: pd.DataFrame) -> Peaks:
         mean = weights @ np.where(np.isfinite(loss), loss, HUGE)
         place = parameters("mlp", peaks(width, mean, PROMINENT), known[3])
         if np.isfinite(place[0]) and np.isnan(place).mean() <= _MISSING:
-            rows.append((*known, place[0], *percentiles(place[1:])))
+            rows.append((*known, place[0], *interval(place[1:], seeds)))
             places.append(place)
     columns = ["loss", "noise", "samples", "classes", "time", "place", "low", "high"]
     return Peaks(pd.DataFrame(rows, columns=columns), np.array(places).reshape(len(places), len(weights)), seeds)
@@ -278,7 +278,7 @@ def _set_exponents(axis: Any, found: Peaks, factor: str) -> None:
     for noise in sorted(found.known["noise"].unique(), reverse=True):
         values = power_law(found.where(noise=noise)).get(factor)
         if values is not None:
-            low, high = percentiles(values[1:])
+            low, high = interval(values[1:], found.seeds)
             power = f"$P \\propto {FACTORS[factor]}^{{{values[0]:.2f}}}$"
             lines.append(f"{power} [{low:.2f}, {high:.2f}] {_noise_words(noise)}")
     axis.set_title("\n".join(lines), fontsize=9)

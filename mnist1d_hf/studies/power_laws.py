@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from mnist1d_hf.studies.claims import LEVEL, percentiles, resampled
+from mnist1d_hf.studies.claims import resampled
 
 Array = NDArray[Any]
 
@@ -155,25 +154,3 @@ def resampled_means(values: Array, draws: int = 1000) -> Array:
     of_seed = (rows[..., None] == np.arange(seeds)).mean(1)
     of_part = (columns[..., None] == np.arange(parts)).mean(1)
     return np.einsum("ds,spb,db->dp", of_seed, values, of_part, optimize=True)
-
-
-def interval(drawn: Array, seeds: int) -> tuple[float, float]:
-    """The 95 % interval of a statistic, from its values for resampled seeds (draws,).
-
-    A bootstrap of few seeds sees too little scatter: of a mean of n values (n - 1) / n of the variance, and none of
-    what Student's quantile stands for. So the interval of the percentiles is stretched around the median, by the factor
-    that makes it Student's interval for a mean of normal values: 1.58 for five seeds. It does not go below 0 if no
-    value does.
-
-    Returns:
-        NaN with one seed, or if more than 2.5 % of the values are not finite.
-    """
-    low, high = percentiles(drawn)
-    if seeds < 2 or not np.isfinite(low):
-        return float("nan"), float("nan")
-    tail = (1 + LEVEL) / 2
-    stretch = np.sqrt(seeds / (seeds - 1)) * stats.t.ppf(tail, seeds - 1) / stats.norm.ppf(tail)
-    finite = drawn[np.isfinite(drawn)]
-    middle = np.median(finite)
-    low, high = middle - stretch * (middle - low), middle + stretch * (high - middle)
-    return float(max(low, 0.0) if finite.min() >= 0 else low), float(high)

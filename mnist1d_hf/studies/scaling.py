@@ -27,7 +27,7 @@ kept as means over 20 parts of the signals, so that intervals draw both the seed
 Fits are over the points from 1,000 samples on (below, a class has fewer than 100), by a Huber loss (1e-3) on residuals
 of the log loss: A and a for the excess loss, E known; and E, A and a for the loss itself, with several starts.
 Intervals are percentiles over 1,000 resampled sets of seeds, stretched because five seeds are few
-(`power_laws.interval`). They leave out that the width was chosen, and which points are limited by steps.
+(`claims.interval`). They leave out that the width was chosen, and which points are limited by steps.
 
 Deviations:
 - Nothing of this kind is published for this dataset, so there is no protocol to deviate from.
@@ -62,7 +62,7 @@ from mnist1d_hf.data.configurations import FRESH_SEED
 from mnist1d_hf.data.posterior import posterior
 from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.studies import power_laws, scaling_networks
-from mnist1d_hf.studies.claims import Claim, Finding
+from mnist1d_hf.studies.claims import Claim, Finding, interval
 from mnist1d_hf.studies.frames import Row, select
 from mnist1d_hf.studies.scaling_curves import (
     BAYES,
@@ -209,7 +209,7 @@ def found(name: str, text: str, values: Array, seeds: int, unit: str = "") -> li
     """A finding about a statistic (fits,), the first one of all seeds; none if that could not be fitted."""
     if not np.isfinite(values[0]):
         return []
-    low, high = power_laws.interval(values[1:], seeds)
+    low, high = interval(values[1:], seeds)
     return [Finding(name=name, text=text, mean=float(values[0]), low=low, high=high, n=seeds, unit=unit)]
 
 

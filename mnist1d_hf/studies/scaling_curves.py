@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist1d_hf.studies import power_laws
+from mnist1d_hf.studies.claims import interval
 from mnist1d_hf.studies.figures import new_figure
 from mnist1d_hf.studies.frames import select
 
@@ -152,7 +153,7 @@ def _draw_curves(axis: Any, both: Both, colors: Mapping[str, str], floor: float)
     for name, (curve, fits) in both.items():
         style = {"color": colors[name], "linewidth": 1.4}
         values = power_laws.resampled_means(curve.losses - curve.bayes)
-        ends = [power_laws.interval(column, fits.seeds) for column in values.T]
+        ends = [interval(column, fits.seeds) for column in values.T]
         low, high = np.nan_to_num(np.array(ends).T, nan=0.0) if len(values) else (curve.excess, curve.excess)
         bars = np.abs(np.stack([curve.excess - low, high - curve.excess]))
         for kept, fill in ((~curve.limited, colors[name]), (curve.limited, "white")):
@@ -160,7 +161,7 @@ def _draw_curves(axis: Any, both: Both, colors: Mapping[str, str], floor: float)
             axis.errorbar(curve.samples[kept], curve.excess[kept], bars[:, kept], fmt="o", **marks)
         label = LABELS[name]
         if np.isfinite(fits.known.exponent[0]):
-            low, high = power_laws.interval(fits.known.exponent[1:], fits.seeds)
+            low, high = interval(fits.known.exponent[1:], fits.seeds)
             label += f": a = {fits.known.exponent[0]:.2f} ({low:.2f} to {high:.2f})"
             line = np.geomspace(fits.samples.min(), fits.samples.max(), 50)
             axis.plot(line, fits.known.at(line)[0], label=label, **style)
@@ -179,7 +180,7 @@ def _draw_floors(axis: Any, both: Both, colors: Mapping[str, str], floor: float)
     for place, (name, (_, fits)) in enumerate(both.items()):
         value = fits.fitted.floor[0]
         if np.isfinite(value):
-            low, high = power_laws.interval(fits.fitted.floor[1:], fits.seeds)
+            low, high = interval(fits.fitted.floor[1:], fits.seeds)
             lengths = np.nan_to_num(np.abs([[value - low], [high - value]]))
             axis.errorbar([value], [place], xerr=lengths, fmt="o", color=colors[name], capsize=3)
             note = f"a = {fits.fitted.exponent[0]:.2f}, with E known {fits.known.exponent[0]:.2f}"

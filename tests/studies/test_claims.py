@@ -163,7 +163,7 @@ def test_a_direction_that_is_none_is_reproduced_in_2_5_percent():
 
 def test_the_place_of_a_peak_is_not_the_grid():
     """Curves that peak at 900 parameters, between sizes, with noise. The bootstrap interval of the interpolated peak
-    covers it in about 93 % of 100 studies of 20 seeds (fewer than 82 % with a probability below 1e-3); that of the grid
+    covers it in about 95 % of 100 studies of 20 seeds (fewer than 86 % with a probability below 1e-3); that of the grid
     point never does."""
     sizes, random = np.array([300.0, 600.0, 1200.0, 2400.0]), np.random.default_rng(0)
     curve = -((np.log(sizes) - np.log(900)) ** 2)
@@ -176,8 +176,8 @@ def test_the_place_of_a_peak_is_not_the_grid():
         ):
             _, low, high = bootstrap(statistic, losses, draws=200)
             hits.append(low < 900 < high)
-    assert np.mean(covered) >= 0.82
-    assert np.mean(on_grid) < 0.82
+    assert np.mean(covered) >= 0.86
+    assert np.mean(on_grid) < 0.86
 
 
 def test_a_peak_at_the_end_of_the_grid_has_no_place():
@@ -190,6 +190,8 @@ def test_a_peak_at_the_end_of_the_grid_has_no_place():
 def test_chance_counts_the_published_numbers():
     claims = [run(NEAR, 5.0), run(NEAR, 5.0), run([5.0], 5.0), claim_direction("a", "b", by_number([1.0, 1.1]))]
     assert chance(claims) == pytest.approx(0.1)
+    few = claim_average("a", "b", by_number([1.0, 1.1, 0.9]), 1.0, 0.1, 3, effect=5.0)
+    assert chance([*claims, few]) == pytest.approx(0.17)
     assert headline(claims).endswith(
         "Of 4 claims: 3 reproduced, 0 not reproduced, 1 undecided; by chance alone 0.1 not reproduced."
     )

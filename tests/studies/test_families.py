@@ -101,7 +101,6 @@ def test_configurations_are_chosen_without_test_samples_and_held_out_rows_are_no
 
     monkeypatch.setattr(families, "fit", spy)
     monkeypatch.setattr(families, "fresh_samples", lambda *_: pytest.fail("test samples were read"))
-    families.tuning.cache_clear()
     tried = families.tuning(settings, "logistic", 250, "cpu")
     assert len(tried) == 4
     assert len(seen) == 8  # configurations and seeds

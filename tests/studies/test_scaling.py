@@ -7,7 +7,8 @@ from scipy import stats
 
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.studies import power_laws, scaling, scaling_networks
-from mnist1d_hf.studies.power_laws import fit, interval, resampled_means
+from mnist1d_hf.studies.claims import interval
+from mnist1d_hf.studies.power_laws import fit, resampled_means
 from mnist1d_hf.studies.run import Job
 from mnist1d_hf.studies.scaling import STUDY
 from mnist1d_hf.studies.scaling_curves import BAYES, LABELS, curve_of, curves_and_fits, fits_of
