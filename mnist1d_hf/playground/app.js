@@ -10,13 +10,17 @@ const parts = { signal, draw: drawing, game, train: training };
 const started = new Set();
 const $ = (id) => document.getElementById(id);
 
-function showPart() {
-  for (const name of Object.keys(parts)) $(name).hidden = name !== state.part;
+/** Each link opens its part with all that is set now, also in a new tab. */
+function showLinks() {
   for (const link of document.querySelectorAll("nav a")) {
     link.href = write({ ...state, part: link.dataset.part });
     if (link.dataset.part === state.part) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+}
+
+function showPart() {
+  for (const name of Object.keys(parts)) $(name).hidden = name !== state.part;
   if (started.has(state.part)) return;
   started.add(state.part);
   parts[state.part].start();
@@ -27,6 +31,11 @@ document.querySelector("nav").addEventListener("click", (event) => {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return; // a new tab gets the address
   event.preventDefault();
   update({ part: link.dataset.part }, true);
+});
+
+// A button that has the focus is pressed once, however long Enter is held down.
+document.addEventListener("keydown", (event) => {
+  if (event.repeat && event.key === "Enter" && event.target.matches("button")) event.preventDefault();
 });
 
 $("copy").addEventListener("click", async () => {
@@ -42,7 +51,9 @@ $("copy").addEventListener("click", async () => {
 try {
   restore();
   await load();
+  listen(showLinks);
   listen((names) => names.has("part") && showPart());
+  showLinks();
   showPart();
 } catch (error) {
   $("failure").hidden = false;

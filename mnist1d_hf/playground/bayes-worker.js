@@ -2,4 +2,4 @@
 import { posterior, prepare } from "./bayes.js";
 
 prepare();
-onmessage = ({ data: { id, x } }) => postMessage({ id, probabilities: Array.from(posterior(x)) });
+onmessage = ({ data: { id, x, config } }) => postMessage({ id, probabilities: Array.from(posterior(x, config)) });

@@ -52,9 +52,21 @@ export function menu(name, label, options) {
   return field(name, label, select);
 }
 
-/** A number to type, for the field `name`. */
+/** What is wrong with the number that was typed; "" where nothing is. */
+export function complaint(input) {
+  const { min, max, step, value } = input;
+  return input.checkValidity() ? "" : `Expected ${min} to ${max} in steps of ${step}, found ${value || "no number"}.`;
+}
+
+/** A number to type, for the field `name`. One that is refused is replaced by the old one, and a line says why. */
 export function numberField(name, label, min, max) {
-  return field(name, label, make("input", { type: "number", id: `field-${name}`, min, max, step: 1, required: true }));
+  const input = make("input", { type: "number", id: `field-${name}`, min, max, step: 1, required: true });
+  const hint = make("p", { class: "hint wrong", role: "status" });
+  input.addEventListener("change", () => (hint.textContent = complaint(input))); // before the listener of `field`
+  bind(name, () => (hint.textContent = ""));
+  const whole = field(name, label, input);
+  whole.append(hint);
+  return whole;
 }
 
 /** Radio buttons of the page for the field `name`; `also` gives what a choice changes besides. */

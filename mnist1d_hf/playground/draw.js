@@ -1,11 +1,11 @@
 // Part 2: draw a template of 12 points, or a whole signal of 40, and see what everyone reads.
 import { argmax, classBars, describe, draw, make, onFrame, path, percent, rangeOf, signalChart } from "./charts.js";
-import { radios, templatePicture } from "./controls.js";
+import { complaint, radios, templatePicture } from "./controls.js";
 import { ask, askBayes } from "./readers.js";
-import { SEEDS, listen, state, update } from "./state.js";
+import { HIGHEST, SEEDS, listen, pack, state, update } from "./state.js";
 import { TEMPLATES, asTemplate, stages, standardize } from "./stream.js";
 
-const RANGE = [-0.8, 0.8]; // of the field, in the generator's units: templates are between -0.6 and 0.6
+const RANGE = [-HIGHEST, HIGHEST]; // of the field, in the generator's units: templates are between -0.6 and 0.6
 const $ = (id) => document.getElementById(id);
 let chosen = 0; // the point that the arrow keys move
 let last = null; // where the pointer was
@@ -35,15 +35,10 @@ export function start() {
   showAll();
 }
 
-// The drawn heights, in the generator's units; in the address they are whole hundredths.
-
-const pack = (values) => Array.from(values, (value) => Math.round(100 * value) || 0).join(",");
-
+/** The drawn heights, in the generator's units. */
 function heights() {
-  const count = state.way === "generator" ? 12 : 40;
-  const drawn = state.drawn.split(",").map((text) => Number(text) / 100 || 0);
-  if (state.drawn && drawn.length === count) return drawn;
-  return Array.from(count === 12 ? TEMPLATES[3] : stages({ label: 3, ...luck() }).at(-1).values);
+  if (state.drawn) return state.drawn.split(",").map((text) => Number(text) / 100);
+  return Array.from(state.way === "generator" ? TEMPLATES[3] : stages({ label: 3, ...luck() }).at(-1).values);
 }
 
 /** What the generator would draw, from the number `luck`: the same number, the same signal. */
@@ -137,10 +132,11 @@ function showNumbers() {
   const place = $("heights");
   if (place.children.length !== drawn.length) {
     place.replaceChildren(...drawn.map((_, i) => {
-      const input = make("input", { type: "number", min: RANGE[0], max: RANGE[1], step: 0.01, "aria-label": `height of point ${i + 1}` });
+      const input = make("input", { type: "number", min: RANGE[0], max: RANGE[1], step: 0.01, required: true, "aria-label": `height of point ${i + 1}` });
       input.addEventListener("change", () => {
         const now = heights();
-        if (input.value && input.checkValidity()) now[i] = Number(input.value);
+        $("heights-hint").textContent = complaint(input);
+        if (input.checkValidity()) now[i] = Number(input.value);
         update({ drawn: pack(now) });
         input.value = heights()[i].toFixed(2);
       });

@@ -15,8 +15,8 @@ export function start() {
     $("game-digits").append(make("button", { type: "button", "data-digit": digit, onclick: () => answer(digit) }, String(digit), templatePicture(digit)));
   }
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey;
-    if (state.part === "game" && /^[0-9]$/.test(event.key) && !typing) answer(Number(event.key));
+    const other = event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea");
+    if (state.part === "game" && /^[0-9]$/.test(event.key) && !other) answer(Number(event.key));
   });
   $("game-new").addEventListener("click", () => {
     $("game-status").textContent = "";

@@ -28,9 +28,9 @@ worker.onmessage = ({ data: { id, probabilities } }) => {
   waiting.delete(id);
 };
 
-/** A promise of the exact probabilities of the ten classes. */
-export function askBayes(x) {
+/** A promise of the exact p(class | x). The signal must be made and standardised with `config`; another one needs new tables. */
+export function askBayes(x, config = {}) {
   last += 1;
-  worker.postMessage({ id: last, x });
+  worker.postMessage({ id: last, x, config });
   return new Promise((resolve) => waiting.set(last, resolve));
 }

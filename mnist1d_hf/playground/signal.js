@@ -3,7 +3,7 @@ import { argmax, describe, draw, make, onFrame, path, percent, rangeOf, signalCh
 import { digitChoice, numberField, slider } from "./controls.js";
 import { ask, askBayes } from "./readers.js";
 import { SEEDS, listen, state, update } from "./state.js";
-import { sample, stages, standardize } from "./stream.js";
+import { DEFAULTS, sample, stages, standardize } from "./stream.js";
 
 const EXPLAINED = {
   template: "Twelve points, like the digit lying on its side.",
@@ -42,6 +42,7 @@ export function start() {
     make("p", { class: "value", id: "final-value" }),
     make("p", {}, "They read it as"),
     make("ul", { class: "say", id: "final-say" }),
+    make("p", { class: "hint", id: "final-hint" }),
   );
   const all = onFrame(showStages);
   listen((names) => {
@@ -66,7 +67,11 @@ function drawOne() {
   });
 }
 
-let signal = new Float32Array(40);
+/** The chosen noise, under the names of the generator. */
+const noise = () => ({ corr_noise_scale: state.corr, iid_noise_scale: state.iid });
+
+let raw = []; // the last step: 40 numbers, in the generator's units
+let signal = new Float32Array(40); // the same, standardised as the training data of the networks
 
 function showStages() {
   const made = stages({
@@ -75,9 +80,8 @@ function showStages() {
     scale: state.scale,
     translation: state.translation,
     shear: state.shear,
-    corr_noise_scale: state.corr,
-    iid_noise_scale: state.iid,
     seed: state.seed,
+    ...noise(),
   });
   const range = rangeOf(made.flatMap(({ values }) => Array.from(values)), 0.6);
   $("stages").replaceChildren(
@@ -89,7 +93,8 @@ function showStages() {
       return make("li", {}, make("div", {}, make("b", {}, `${name} `, make("em", {}, drawn)), make("span", {}, EXPLAINED[name])), chart);
     }),
   );
-  signal = standardize(made.at(-1).values);
+  raw = made.at(-1).values;
+  signal = standardize(raw);
   showFinal();
   showReadings();
 }
@@ -112,12 +117,20 @@ function point(event) {
   update({ look: Math.min(39, Math.max(0, Math.round(39 * fraction))) });
 }
 
+let busy = null; // until Bayes' rule has answered: tables for another noise take a while
+
 function showReadings() {
   const asked = signal;
+  const config = noise();
   const rows = Object.entries(ask(asked)).map(([name, probabilities]) => reading(name, probabilities));
   $("final-say").replaceChildren(...rows, make("li", {}, "Bayes …"));
+  const usual = Object.keys(config).every((name) => config[name] === DEFAULTS[name]);
+  $("final-hint").textContent = usual ? "" : "The networks learned from signals with the usual noise, 0.25 and 0.02; Bayes’ rule reckons with yours.";
   later("bayes", async () => {
-    const bayes = await askBayes(asked);
+    await busy;
+    if (asked !== signal) return; // only the newest of those that waited is asked
+    busy = askBayes(standardize(raw, config), config);
+    const bayes = await busy;
     if (asked === signal) $("final-say").lastChild.replaceWith(reading("Bayes", bayes));
   });
 }
@@ -130,7 +143,7 @@ function reading(name, probabilities) {
 }
 
 function showSamples() {
-  const made = sample(Array.from({ length: 400 }, (_, i) => i), state.seed, { corr_noise_scale: state.corr, iid_noise_scale: state.iid });
+  const made = sample(Array.from({ length: 400 }, (_, i) => i), state.seed, noise());
   const range = [-4, 4];
   $("stream-seed").textContent = state.seed;
   $("samples").replaceChildren(

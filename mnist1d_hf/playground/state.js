@@ -1,5 +1,6 @@
 // The state of the page is in its address, after the "#", and nowhere else: a copied address opens the same page.
-// Values that are equal to their defaults are left out; values that make no sense become the default.
+// Values that are equal to their defaults are left out. Numbers out of range become the nearest that is allowed, values
+// that make no sense the default; the address is corrected.
 
 const number = (initial, low, high, step = 1) => ({
   initial,
@@ -12,10 +13,14 @@ const choice = (initial, ...others) => ({
   initial,
   read: (text) => (others.includes(text) ? text : initial),
 });
-const heights = { // of drawn points, in hundredths: "0,35,-20"
-  initial: "",
-  read: (text) => (/^-?\d{1,3}(,-?\d{1,3})*$/.test(text) ? text : ""),
-};
+export const HIGHEST = 0.8; // drawn points lie between -0.8 and 0.8
+const POINTS = { generator: 12, direct: 40 }; // how many one draws
+const heights = { initial: "", read: (text) => (/^-?\d+(,-?\d+)*$/.test(text) ? pack(text.split(",").map((value) => value / 100)) : "") };
+
+/** Heights of drawn points as the address has them, in whole hundredths: "0,35,-20". */
+export function pack(values) {
+  return Array.from(values, (value) => Math.round(100 * Math.min(HIGHEST, Math.max(-HIGHEST, value))) || 0).join(",");
+}
 const answers = { initial: "", read: (text) => (/^\d{1,20}$/.test(text) ? text : "") };
 
 export const SEEDS = 1e6; // the page draws seeds below this
@@ -54,9 +59,11 @@ const listeners = [];
 /** Values of all fields from the part of an address after the "#". */
 export function read(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
-  return Object.fromEntries(
+  const values = Object.fromEntries(
     Object.entries(fields).map(([name, field]) => [name, given.has(name) ? field.read(given.get(name)) : field.initial]),
   );
+  if (values.drawn.split(",").length !== POINTS[values.way]) values.drawn = "";
+  return values;
 }
 
 /** The part of the address after the "#" that stands for these values. */
@@ -100,6 +107,7 @@ export function restore() {
   const found = read(location.hash);
   const names = Object.keys(fields).filter((name) => found[name] !== state[name]);
   Object.assign(state, found);
+  if (write(state) !== (location.hash || "#")) history.replaceState(null, "", write(state));
   if (names.length) tell(names);
 }
 addEventListener("popstate", restore);

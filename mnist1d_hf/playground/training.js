@@ -133,11 +133,13 @@ function show() {
 /** A curve over the steps, from 0 to `top`; `goal` is marked. */
 function plot(id, values, top, words, goal = null) {
   const steps = reports.at(-1)?.steps ?? 1000;
-  const label = values.length ? `From ${words(values[0])} to ${words(values.at(-1))} in ${steps} steps` : "Nothing yet";
+  const way = values.length > 1 ? `From ${words(values[0])} to ${words(values.at(-1))} in` : `${words(values[0] ?? 0)} after`;
+  const label = values.length ? `${way} ${steps} steps` : "Nothing yet";
   const svg = draw("svg", { role: "img", "aria-label": label, viewBox: "0 0 100 100", preserveAspectRatio: "none" });
   if (goal) svg.append(draw("path", { class: "goal", d: `M0 ${100 * (1 - goal)}H100` }));
   const points = values.map((value, i) => `${(100 * reports[i].steps) / steps} ${(100 * (1 - Math.min(value, top) / top)).toFixed(2)}`);
-  if (points.length) svg.append(draw("path", { class: "line", d: `M${points.join("L")}` }));
+  if (points.length > 1) svg.append(draw("path", { class: "line", d: `M${points.join("L")}` }));
+  else if (points.length) svg.append(draw("path", { class: "dots", d: `M${points[0]}l0 0` }));
   const y = make("div", { class: "y", "aria-hidden": "true" }, make("span", {}, words(top)), make("span", {}, words(top / 2)), make("span", {}, words(0)));
   const x = make("div", { class: "x", "aria-hidden": "true" }, make("span", {}, "0"), make("span", {}, `${steps.toLocaleString("en")} steps`));
   $(id).replaceChildren(y, svg, x);
