@@ -120,7 +120,7 @@ function showPoints() {
   const dots = line.replace(/[ML]([^ML]+)/g, "M$1l0 0");
   const svg = draw("svg", { "aria-hidden": "true", viewBox: "0 0 100 100", preserveAspectRatio: "none" });
   svg.append(draw("path", { class: "zero", d: path([0, 0], RANGE) }), draw("path", { class: "line", d: line }), draw("path", { class: "dots", d: dots }));
-  if (document.activeElement === $("canvas")) svg.append(draw("path", { class: "dots chosen", d: dots.split("M").slice(chosen + 1, chosen + 2).map((text) => `M${text}`).join("") }));
+  if (document.activeElement === $("canvas")) svg.append(draw("path", { class: "dots chosen", d: `M${dots.split("M")[chosen + 1]}` }));
   $("canvas").replaceChildren(svg);
   const text = `Point ${chosen + 1} of ${drawn.length}: ${drawn[chosen].toFixed(2)}`;
   $("canvas").setAttribute("aria-label", `Drawing field. ${text}. Left and right choose a point, up and down move it.`);

@@ -67,7 +67,6 @@ function show() {
   $("game-number").textContent = `Signal ${answers.length + 1} of ${COUNT}, ${right} right so far`;
   $("game-signal").replaceChildren(signalChart({ values: x, range: [-4, 4], label: `Signal ${answers.length + 1}: ${describe(x)}`, dots: true }));
   $("game-dots").replaceChildren(...signals.map(({ label }, i) => dot(answers[i], label)));
-  $("game-dots").setAttribute("aria-hidden", "true");
 }
 
 function dot(digit, label) {

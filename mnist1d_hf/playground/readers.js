@@ -28,7 +28,7 @@ worker.onmessage = ({ data: { id, probabilities } }) => {
   waiting.delete(id);
 };
 
-/** A promise of the exact p(class | x). The signal must be made and standardised with `config`; another one needs new tables. */
+/** A promise of the exact p(class | x), for a signal that was made and standardised with `config`. */
 export function askBayes(x, config = {}) {
   last += 1;
   worker.postMessage({ id: last, x, config });

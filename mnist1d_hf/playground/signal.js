@@ -31,7 +31,7 @@ export function start() {
   $("digit-choice").append(...digitChoice("digit"));
   $("signal-sliders").append(...SLIDERS.map((parts) => slider(...parts)), numberField("seed", "Seed of the noise", 0, SEEDS));
   $("signal-form").addEventListener("submit", (event) => event.preventDefault());
-  $("signal-reset").addEventListener("click", () => update({ ...defaults }));
+  $("signal-reset").addEventListener("click", () => update(defaults));
   $("signal-random").addEventListener("click", drawOne);
   const final = onFrame(showFinal);
   const look = slider("look", "Look at one number", 0, 39, 1, (value) => `number ${value}`);
@@ -89,7 +89,7 @@ function showStages() {
       const label = `${name}, ${drawn}: ${describe(values)}`;
       const chart = signalChart({ values, range, label, dots: values.length < 41 });
       // After "pad" there are fewer points than after "dilate": shown as wide as they are many.
-      if (name === "pad") chart.style.inlineSize = percent(values.length / 72).replace("\u202f", "");
+      if (name === "pad") chart.style.inlineSize = `${(100 * values.length) / 72}%`;
       return make("li", {}, make("div", {}, make("b", {}, `${name} `, make("em", {}, drawn)), make("span", {}, EXPLAINED[name])), chart);
     }),
   );
@@ -125,7 +125,7 @@ function showReadings() {
   const rows = Object.entries(ask(asked)).map(([name, probabilities]) => reading(name, probabilities));
   $("final-say").replaceChildren(...rows, make("li", {}, "Bayes …"));
   const usual = Object.keys(config).every((name) => config[name] === DEFAULTS[name]);
-  $("final-hint").textContent = usual ? "" : "The networks learned from signals with the usual noise, 0.25 and 0.02; Bayes’ rule reckons with yours.";
+  $("final-hint").textContent = usual ? "" : "The networks learned with the usual noise (0.25 and 0.02); Bayes’ rule knows the noise that you chose.";
   later("bayes", async () => {
     await busy;
     if (asked !== signal) return; // only the newest of those that waited is asked

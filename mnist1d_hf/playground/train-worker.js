@@ -23,19 +23,11 @@ async function run(mine, until) {
   while (mine === running && trainer.steps < until) {
     const started = performance.now();
     const loss = trainer.step(Math.min(STEPS - (trainer.steps % STEPS), until - trainer.steps));
-    const predictions = classes(trainer.predict(test.x));
+    const predictions = trainer.predict(test.x);
     const accuracy = predictions.filter((digit, i) => digit === test.label[i]).length / predictions.length;
     seconds += (performance.now() - started) / 1000;
     const { steps, parameters } = trainer;
     postMessage({ steps, parameters, loss, accuracy, seconds, predictions, done: steps >= until });
     await new Promise((resolve) => setTimeout(resolve)); // lets a message in
   }
-}
-
-/** The class with the greatest logit, of each signal. */
-function classes(logits) {
-  return Int32Array.from({ length: logits.length / 10 }, (_, i) => {
-    const row = logits.subarray(10 * i, 10 * i + 10);
-    return row.indexOf(Math.max(...row));
-  });
 }

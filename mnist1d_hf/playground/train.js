@@ -18,7 +18,7 @@ const EPSILON = 1e-8;
  *
  * Training samples are the first ones of the stream of `seed`, in an order drawn anew each time all have been used;
  * Infinity: each is used once. Returns {parameters, steps, step(count) -> mean loss of these steps,
- * predict(x) -> Float32Array(n * 10) of logits, accuracy(x, label) -> fraction}; x: Float32Array(n * 40).
+ * predict(x) -> Int32Array(n) of classes}; x: Float32Array(n * 40).
  */
 export function createTrainer(options = {}) {
   const { architecture = "cnn", width = architecture === "mlp" ? 100 : 25, learningRate = 0.01 } = options;
@@ -27,8 +27,7 @@ export function createTrainer(options = {}) {
   const network = createNetwork(architecture, width, random);
   const nextBatch = batches(trainingSamples, batchSize, seed, random);
   const update = adam(network.layers, learningRate);
-  const { predict } = network;
-  const trainer = { parameters: network.parameters, steps: 0, predict };
+  const trainer = { parameters: network.parameters, steps: 0, predict: network.predict };
 
   trainer.step = (count = 1) => {
     let loss = 0;
@@ -42,12 +41,6 @@ export function createTrainer(options = {}) {
       update(trainer.steps, label.length);
     }
     return loss;
-  };
-
-  trainer.accuracy = (x, label) => {
-    const logits = predict(x);
-    const right = label.filter((value, row) => argmax(logits.subarray(row * CLASSES, (row + 1) * CLASSES)) === value);
-    return right.length / label.length;
   };
   return trainer;
 }
@@ -113,12 +106,8 @@ export function createNetwork(architecture, width, random) {
   const layers = ARCHITECTURES[architecture](width).map((shape) => createLayer(shape, random));
   const parameters = layers.reduce((sum, { weight, bias }) => sum + weight.length + bias.length, 0);
   const forward = (x) => layers.reduce((values, layer) => layer.forward(values), x);
-  const predict = (x) => {
-    const count = x.length / POINTS;
-    const logits = new Float32Array(count * CLASSES);
-    for (let row = 0; row < count; row++) logits.set(forward(x.subarray(row * POINTS, (row + 1) * POINTS)), row * CLASSES);
-    return logits;
-  };
+  const predict = (x) =>
+    Int32Array.from({ length: x.length / POINTS }, (_, row) => argmax(forward(x.subarray(row * POINTS, (row + 1) * POINTS))));
   /** The loss (cross-entropy) of the signal that went forward last; adds its gradient to that of each layer. */
   const backward = (label) => {
     const { loss, gradient } = crossEntropy(layers.at(-1).output, label);

@@ -48,7 +48,8 @@ function training(options) {
   const test = sample(range(500), 123);
   const trainer = createTrainer(options);
   const losses = [trainer.step(50), trainer.step(100)];
-  return { losses, accuracy: trainer.accuracy(test.x, test.label), steps: trainer.steps };
+  const right = trainer.predict(test.x).filter((digit, i) => digit === test.label[i]);
+  return { losses, accuracy: right.length / test.label.length, steps: trainer.steps };
 }
 
 const networks = () => {
@@ -94,6 +95,6 @@ if (ask.signals) {
   const [time, probabilities] = milliseconds(() => signals.map((x) => posterior(x)));
   answers.bayes = { tables, each: time / signals.length, probabilities: all(probabilities) };
   answers.unlikely = all(rows(floats(ask.unlikely)).map((x) => posterior(x)));
-  answers.other = all(rows(floats(ask.other.x)).map((x) => posterior(x, ask.other.config)));
+  answers.others = ask.others.map(({ x, config }) => all(rows(floats(x)).map((row) => posterior(row, config))));
 }
 process.stdout.write(JSON.stringify(answers));

@@ -42,7 +42,13 @@ CASES = [
 ]
 SHAPING = [name for name in ARGUMENTS if name not in ("num_samples", "train_split", "seed")]
 SIGNALS = 1000
-OTHER = {"iid_noise_scale": 0.1, "padding": [30, 32]}
+OTHERS = [  # configurations: one of other combinations, then noises that the page's sliders can choose
+    {"iid_noise_scale": 0.1, "padding": [30, 32]},
+    {"corr_noise_scale": 1.0, "iid_noise_scale": 0.3},
+    {"corr_noise_scale": 1.0, "iid_noise_scale": 0.0},
+    {"corr_noise_scale": 0.0, "iid_noise_scale": 0.05},
+    NO_NOISE,
+]
 STAGES = [
     (0, {}),
     (7, {"seed": 3}),
@@ -99,7 +105,7 @@ def engine(page, signals, unlikely):
         "stages": [_stage_options(label, arguments) for label, arguments in STAGES],
         "signals": _encoded(signals[0]),
         "unlikely": _encoded(unlikely),
-        "other": {"config": OTHER, "x": _encoded(sample(range(100), 5, _config(OTHER))[0])},
+        "others": [{"config": config, "x": _encoded(sample(range(20), 5, _config(config))[0])} for config in OTHERS],
         "gradients": [
             {"architecture": name, "width": widths[0], "x": _encoded(signals[0][:5]), "label": signals[1][:5].tolist()}
             for name, widths in GRADIENTS
@@ -221,10 +227,11 @@ def test_bayes(engine, signals, unlikely):
         np.testing.assert_allclose(_decoded(engine["unlikely"]).reshape(-1, 10), posterior(unlikely), atol=1e-5)
 
 
-def test_bayes_for_another_configuration(engine):
-    config = _config(OTHER)
-    expected = posterior(sample(range(100), 5, config)[0], config)
-    np.testing.assert_allclose(_decoded(engine["other"]).reshape(-1, 10), expected, atol=1e-5)
+@pytest.mark.parametrize("number", range(len(OTHERS)))
+def test_bayes_for_another_configuration(engine, number):
+    config = _config(OTHERS[number])
+    expected = posterior(sample(range(20), 5, config)[0], config)
+    np.testing.assert_allclose(_decoded(engine["others"][number]).reshape(-1, 10), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("number", range(len(GRADIENTS)))
