@@ -51,7 +51,8 @@ def to_numpy(dataset: datasets.Dataset | pa.Table, channels: str | None = None) 
         )
     if not isinstance(dataset, (datasets.Dataset, pa.Table)):
         raise InvalidTypeError(
-            f"dataset: expected a datasets.Dataset, found {type(dataset).__name__}; load it without streaming=True"
+            f"dataset: expected a datasets.Dataset, found {type(dataset).__name__}; load it without streaming=True, or "
+            'give the tables of a stream, one by one: dataset.with_format("arrow").batch(1000)'
         )
     missing = {"x", "label"}.difference(dataset.column_names)
     if missing:

@@ -14,7 +14,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
-from datasets.formatting import PythonFormatter
+from datasets.formatting import Formatter, PythonFormatter
 from datasets.iterable_dataset import DataSourcesShufflingDisallowed, _BaseExamplesIterable
 from datasets.table import table_cast
 
@@ -36,6 +36,22 @@ class _Parts(int):
 
     def __mod__(self, other: int) -> int:
         return 0 if other <= self else int(self)
+
+
+def check_readers(saved: int | str, loaded: int | str) -> None:
+    """Refuse the state of another number of readers."""
+    if saved != loaded:
+        raise InvalidValueError(
+            f"state: saved by {saved} readers (ranks x workers), loaded by {loaded}, so that samples would be lost or "
+            f"come twice; go on with {saved} readers, or begin behind the last one: stream(start=...)"
+        )
+
+
+def layers(examples: Any) -> Iterator[Any]:
+    """The iterables of which one is put together, from the last to the first; itself among them."""
+    yield examples
+    for inner in [examples.ex_iterable] if hasattr(examples, "ex_iterable") else getattr(examples, "ex_iterables", []):
+        yield from layers(inner)
 
 
 class StreamExamples(_BaseExamplesIterable):
@@ -124,7 +140,7 @@ class StreamExamples(_BaseExamplesIterable):
         self._state_dict = {
             "samples": 0,
             "stream": self.name,
-            "readers": None,  # nothing is read yet
+            "readers": self._world,
             "type": type(self).__name__,
         }
         return self._state_dict
@@ -137,33 +153,30 @@ class StreamExamples(_BaseExamplesIterable):
         """
         if self._state_dict is None:
             return {"samples": 0}
-        found, readers = self._state_dict["stream"], self._state_dict["readers"]
+        found = self._state_dict["stream"]
         if found != self.name:
             raise InvalidValueError(f"state: expected one of {self.name}, found one of {found}")
-        if readers not in (None, self._world):
-            raise InvalidValueError(
-                f"state: saved by {readers} readers (ranks x workers), loaded by {self._world}, so that samples would "
-                f"be lost or come twice; go on with {readers} readers, or begin behind the last one: stream(start=...)"
-            )
-        self._state_dict["readers"] = self._world
+        check_readers(self._state_dict["readers"], self._world)
         return self._state_dict
 
     def _iter_arrow(self) -> Iterator[tuple[str, pa.Table]]:
-        return self._tables(self.started())  # started at once: the library copies the state before the first table
-
-    def _tables(self, state: dict[str, Any]) -> Iterator[tuple[str, pa.Table]]:
+        state = self.started()
         for _, after, table in self.blocks(state["samples"]):
             state["samples"] = after
             yield str(after), table
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        formatter = PythonFormatter()
+        for number, row in enumerate(self.rows(PythonFormatter())):
+            yield str(number), row
+
+    def rows(self, formatter: Formatter[Any, Any, Any]) -> Iterator[dict[str, Any]]:
+        """The rows one by one; a whole block is formatted at once."""
         state = self.started()
         for before, after, table in self.blocks(state["samples"]):
-            batch = formatter.format_batch(table)
-            for number in range(len(table)):
-                state["samples"] = after if number + 1 == len(table) else before + number + 1
-                yield f"{after}_{number}", {name: values[number] for name, values in batch.items()}
+            columns = formatter.format_batch(table)
+            for number, values in enumerate(zip(*columns.values(), strict=True), start=1):
+                state["samples"] = after if number == len(table) else before + number
+                yield dict(zip(columns, values, strict=True))
 
     def blocks(self, behind: int) -> Iterator[tuple[int, int, pa.Table]]:
         """The places before and after a table, and the table: the rest of a block, then whole blocks."""
@@ -271,8 +284,10 @@ class StreamExamples(_BaseExamplesIterable):
 
     def shard_data_sources(self, num_shards: int, index: int, contiguous: bool = True) -> StreamExamples:  # noqa: ARG002
         """Every `num_shards`-th of the blocks, from number `index` on."""
+        check_integer("num_shards", num_shards, 1)
+        check_integer("index", index, 0, num_shards - 1)
         count = min(num_shards, int(self.num_shards))
-        readers = (*self._readers, num_shards)
+        readers = self._readers if num_shards == 1 else (*self._readers, num_shards)
         if index >= count:
             return self._changed(_end=0, _readers=readers)
         return self._changed(

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
+import itertools
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import datasets
 import numpy as np
 from datasets.formatting import get_formatter
+from datasets.iterable_dataset import FormattingConfig
 
 from mnist1d_hf.data.config import GeneratorConfig, check_integer
-from mnist1d_hf.data.examples import StreamExamples
+from mnist1d_hf.data.examples import StreamExamples, check_readers, layers
 from mnist1d_hf.data.schema import Mnist1dBuilderConfig, dataset_info
 from mnist1d_hf.data.stream import MAX_INDEX
+from mnist1d_hf.errors import InvalidValueError
 
 
 def stream(
@@ -35,8 +41,8 @@ def stream(
     It holds the samples 0, 1, 2, ... that `mnist1d_hf.sample` gives for the same seed. `skip` and `shuffle` work in
     constant time, and a shuffled stream resumes exactly. Over any number of ranks
     (`datasets.distributed.split_dataset_by_node`, accelerate, the `Trainer`) and of `DataLoader` workers each comes
-    exactly once. A state (`state_dict`, `load_state_dict`) holds where it is; going on from it costs the same
-    everywhere, and needs the same number of ranks and workers.
+    exactly once. A state (`state_dict`, `load_state_dict`) holds where the dataset that is read is; going on from it
+    costs the same everywhere, and needs the same calls (`map`, `batch`, ...) and number of ranks and workers.
 
     Args:
         seed: 0 .. 2**63 - 1; different seeds are independent streams.
@@ -76,51 +82,128 @@ def stream(
 
 
 class ResumedOnce(datasets.IterableDataset):
-    """An `IterableDataset` that goes on from a state once; the next epoch has its full length.
+    """An `IterableDataset` that goes on from a state once, and only from one that fits.
 
-    The library's own goes on from the same state again in each epoch, unless `set_epoch` is called between them.
-    `map` (so `batch`, too), `filter` and `with_format` keep this class.
+    The library's own goes on from the same state again in each epoch, unless `set_epoch` is called between them. It
+    takes the state of another pipeline, too, and of another number of ranks, and then loses samples in silence. All
+    methods that give a new dataset keep this class.
     """
 
+    _batch_size: int | None = None  # rows that are read at a time; None: nothing is read yet
+
+    def state_dict(self) -> dict[str, Any]:
+        """As in the library; with what the state must fit."""
+        if self._batch_size is None and self._starting_state_dict:
+            return copy.deepcopy(self._starting_state_dict)
+        return {
+            **super().state_dict(),
+            "pipeline": self._pipeline,
+            "world_size": self._world_size,
+            "batch_size": self._batch_size,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As in the library. A state in which nothing is read yet fits everywhere: it is no state."""
+        super().load_state_dict(state_dict if state_dict.get("batch_size", 1) else None)
+        self._batch_size = None
+
     def __iter__(self) -> Iterator[Any]:
-        yield from super().__iter__()
-        self._starting_state_dict = None
+        with self._reading(1):
+            yield from self._rows()
 
     def iter(self, batch_size: int, drop_last_batch: bool = False) -> Iterator[Any]:
         """As in the library."""
-        yield from super().iter(batch_size, drop_last_batch)
+        with self._reading(batch_size):
+            yield from super().iter(batch_size, drop_last_batch)
+
+    def _rows(self) -> Iterator[Any]:
+        yield from super().__iter__()
+
+    @property
+    def is_split(self) -> bool:
+        """Whether it is one rank's part already."""
+        return self._distributed is not None or any(getattr(layer, "is_split", False) for layer in self._layers)
+
+    @property
+    def _layers(self) -> list[Any]:
+        return list(layers(self._ex_iterable))
+
+    @property
+    def _pipeline(self) -> str:
+        """The iterables that have a part in a state, and what their numbers count."""
+        names = [self._state_dict["examples_iterable"]["type"]]
+        for layer in self._layers:
+            size = getattr(layer, "batch_size", None)
+            names.append(type(layer).__name__ + (f"({size})" if size else ""))
+        return " of ".join(name.replace("ExamplesIterable", "") for name in names)
+
+    @property
+    def _world_size(self) -> int:
+        """Ranks among which the library shares it; those that share the blocks are in the state of the examples."""
+        return self._distributed.world_size if self._distributed else 1
+
+    @contextmanager
+    def _reading(self, batch_size: int) -> Iterator[None]:
+        """Check the state to go on from before so many rows at a time are read, and forget it after the last."""
+        self._batch_size, formatting = batch_size, self._formatting
+        state = self._starting_state_dict
+        if state and state["epoch"] == self.epoch:
+            self._check(state)
+            if _rows_behind(state) and formatting is None:
+                # Such a state counts rows of tables, which the library reads for a format only; the rows are the same.
+                self._formatting = FormattingConfig(None)
+        try:
+            yield
+        finally:
+            self._formatting = formatting
         self._starting_state_dict = None
 
-    def map(self, *args: Any, **kwargs: Any) -> datasets.IterableDataset:
-        """As in the library."""
-        return _resumed_once(super().map(*args, **kwargs))
+    def _check(self, state: dict[str, Any]) -> None:
+        found, size = state.get("pipeline", self._pipeline), state.get("batch_size", 1)
+        if found != self._pipeline:
+            raise InvalidValueError(
+                f"state: expected one of {self._pipeline}, found one of {found}; load it into a dataset that is made "
+                f"by the same calls (map, take, batch, ...) as the one that saved it"
+            )
+        check_readers(state.get("world_size", self._world_size), self._world_size)
+        if size != self._batch_size and _rows_behind(state):
+            raise InvalidValueError(
+                f"state: saved where {size} rows were read at a time, loaded where {self._batch_size} are, so that "
+                f"samples would be lost or come twice; go on {'row by row' if size == 1 else f'with .iter({size})'}"
+            )
 
-    def filter(self, *args: Any, **kwargs: Any) -> datasets.IterableDataset:
-        """As in the library."""
-        return _resumed_once(super().filter(*args, **kwargs))
 
-    def with_format(self, type: str | None = None) -> datasets.IterableDataset:
-        """As in the library."""
-        return _resumed_once(super().with_format(type))
+def _keeps_the_class(method: Any) -> Any:
+    @functools.wraps(method)
+    def kept(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return resumed_once(method(self, *args, **kwargs))
+
+    return kept
 
 
-def _resumed_once(dataset: datasets.IterableDataset) -> ResumedOnce:
-    return ResumedOnce(
-        dataset._ex_iterable,
-        info=dataset._info.copy(),
-        split=dataset._split,
-        formatting=dataset._formatting,
-        distributed=copy.deepcopy(dataset._distributed),
-        token_per_repo_id=dataset._token_per_repo_id,
-    )
+for _name, _method in vars(datasets.IterableDataset).items():
+    if inspect.isfunction(_method) and not _name.startswith("_") and _name not in vars(ResumedOnce):
+        setattr(ResumedOnce, _name, _keeps_the_class(_method))
+
+
+def resumed_once(result: Any) -> Any:
+    """The same; a plain `IterableDataset` becomes a `ResumedOnce`."""
+    if type(result) is datasets.IterableDataset:
+        result.__class__ = ResumedOnce
+    return result
+
+
+def _rows_behind(state: dict[str, Any]) -> int:
+    """Chunks that were read behind the last table; a chunk is a row where rows are read one by one."""
+    return int(state["examples_iterable"].get("num_chunks_since_previous_state", 0))
 
 
 class Stream(ResumedOnce):
     """An `IterableDataset` of a stream: what costs the library's own the whole way costs this one nothing.
 
-    `skip` and `shuffle` work on the index of the samples; rows in the format "torch" are cut from whole blocks. It
-    stays a `Stream` after `skip`, `shuffle`, `with_format`, `shard` and `split_dataset_by_node` (`data/sharing.py`).
-    All else takes samples as the library does.
+    `skip` and `shuffle` work on the index of the samples; rows without a format and in the format "torch" are cut from
+    whole blocks. It stays a `Stream` after `skip`, `shuffle`, `with_format`, `shard` and `split_dataset_by_node`
+    (`data/sharing.py`). All else takes samples as the library does.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -131,12 +214,16 @@ class Stream(ResumedOnce):
     @property
     def _in_rows(self) -> bool:
         """Whether this class cuts the rows itself."""
-        return self._formatting is not None and self._formatting.format_type == "torch"
+        return self._formatting is None or self._formatting.format_type == "torch"
 
     def _with(self, examples: StreamExamples, formatting: Any = None) -> Stream:
         """The same dataset over other examples, or in another format."""
         formatting = formatting or self._formatting
         return Stream(examples, info=self._info.copy(), split=self._split, formatting=formatting)
+
+    def divides(self, readers: int) -> bool:
+        """Whether so many readers get equally many samples, in every epoch."""
+        return bool(self._ex_iterable.divides(readers))
 
     def with_format(self, type: str | None = None) -> Stream:
         """As in the library."""
@@ -170,23 +257,16 @@ class Stream(ResumedOnce):
         generator = np.random.default_rng(seed) if generator is None else copy.deepcopy(generator)
         return self._with(self._ex_iterable.shuffled(generator, check_integer("buffer_size", buffer_size, 1)))
 
-    def __iter__(self) -> Iterator[Any]:
-        yield from self._rows() if self._in_rows else super().__iter__()
-        self._starting_state_dict = None
-
     def _rows(self) -> Iterator[dict[str, Any]]:
-        examples = self._part()
-        formatter = get_formatter("torch", features=self.features)
-        state = examples.started()
-        for before, after, table in examples.blocks(state["samples"]):
-            columns = formatter.format_batch(table)
-            rows = zip(*(column.unbind() for column in columns.values()), strict=True)
-            for number, row in enumerate(rows, start=1):
-                state["samples"] = after if number == len(table) else before + number
-                yield dict(zip(columns, row, strict=True))
+        if not self._in_rows:
+            yield from super()._rows()
+            return
+        examples, behind = self._part()
+        formatter = get_formatter(self._formatting and self._formatting.format_type, features=self.features)
+        yield from itertools.islice(examples.rows(formatter), behind, None)
 
-    def _part(self) -> StreamExamples:
-        """The examples that are for this worker in this epoch, at the state to go on from."""
+    def _part(self) -> tuple[StreamExamples, int]:
+        """The examples for this worker in this epoch, at the state to go on from; how many of their rows to drop."""
         examples: StreamExamples = self._ex_iterable
         if self.epoch and not examples.skipped:
             examples = examples.shuffle_data_sources(np.random.default_rng(self.epoch)).shift_rngs(self.epoch)
@@ -197,20 +277,13 @@ class Stream(ResumedOnce):
             if worker is not None:
                 examples = examples.shard_data_sources(worker.num_workers, worker.id)
         starting = self._starting_state_dict
-        leaf = examples._init_state_dict()
+        leaf, behind = examples._init_state_dict(), 0
         if starting and self.epoch == starting["epoch"]:
-            leaf = examples.load_state_dict(_leaf(starting["examples_iterable"]))
-        self._state_dict = {"examples_iterable": _as_the_librarys(leaf), "epoch": self.epoch}
-        return examples
-
-
-def _as_the_librarys(leaf: dict[str, Any]) -> dict[str, Any]:
-    """The state of the examples as the library keeps it for rows, so that its own iterables can go on from it."""
-    progress = {"batch_idx": 0, "num_chunks_since_previous_state": 0, "cropped_chunk_length": 0}
-    return {"examples_iterable": leaf, "previous_state": leaf, **progress, "type": "RebatchedArrowExamplesIterable"}
-
-
-def _leaf(state: dict[str, Any]) -> dict[str, Any]:
-    """The state of the examples from one that the library kept for rows: its chunks are rows."""
-    leaf: dict[str, Any] = state["previous_state"] or state["examples_iterable"]
-    return {**leaf, "samples": leaf["samples"] + state["num_chunks_since_previous_state"]}
+            rows = starting["examples_iterable"]
+            leaf = examples.load_state_dict(rows["previous_state"] or rows["examples_iterable"])
+            behind = _rows_behind(starting)
+        # As the library keeps it for rows, so that its own iterables can go on from it.
+        progress = {"batch_idx": 0, "num_chunks_since_previous_state": 0, "cropped_chunk_length": 0}
+        rows = {"examples_iterable": leaf, "previous_state": None, **progress, "type": "RebatchedArrowExamplesIterable"}
+        self._state_dict = {"examples_iterable": rows, "epoch": self.epoch}
+        return examples, behind

@@ -187,22 +187,6 @@ def test_a_stateful_loader_resumes_exactly_and_its_next_epochs_are_whole(change,
     assert first + rest == following == last
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda dataset: dataset.map(lambda row: row),
-        lambda dataset: dataset.filter(lambda row: row["label"] >= 0),
-        lambda dataset: dataset.batch(1),
-        lambda dataset: dataset.map(lambda row: row).with_format("numpy").filter(lambda row: row["label"] >= 0),
-    ],
-)
-def test_the_epoch_after_a_resumed_one_has_its_full_length_behind_other_calls(change):
-    dataset, resumed = (change(stream(num_samples=1000).with_format("numpy")) for _ in range(2))
-    collections.deque(itertools.islice(dataset, 400), maxlen=0)
-    resumed.load_state_dict(dataset.state_dict())
-    assert [len(list(resumed)), len(list(resumed))] == [600, 1000]
-
-
 @pytest.mark.parametrize("form", [None, "arrow", "torch"])
 def test_batches_after_a_resumed_epoch_have_its_full_length(form):
     dataset = stream(5, num_samples=1000).with_format(form)
@@ -210,3 +194,26 @@ def test_batches_after_a_resumed_epoch_have_its_full_length(form):
     resumed = stream(5, num_samples=1000).with_format(form)
     resumed.load_state_dict(dataset.state_dict())
     assert [len(list(resumed.iter(100))) for _ in range(2)] == [6, 10]
+
+
+@pytest.mark.parametrize("dispatch", [None, False])
+@pytest.mark.parametrize(
+    "split",
+    [
+        lambda rows, rank: split_dataset_by_node(rows, rank, 2),
+        lambda rows, rank: split_dataset_by_node(rows, rank, 2).select_columns(["x"]),
+        lambda rows, rank: split_dataset_by_node(rows.select_columns(["x"]), rank, 2),
+    ],
+    ids=["split", "then a call", "after a call"],
+)
+def test_accelerate_does_not_split_a_second_time(split, dispatch, indices):
+    from accelerate import PartialState
+    from accelerate.accelerator import prepare_data_loader
+
+    PartialState(cpu=True)
+    found = []
+    for rank in range(2):
+        loader = DataLoader(split(stream(num_samples=2048).with_format("torch"), rank), batch_size=64)
+        loader = prepare_data_loader(loader, num_processes=2, process_index=rank, dispatch_batches=dispatch)
+        found += indices({"x": x} for batch in loader for x in batch["x"])
+    assert sorted(found) == list(range(2048))
