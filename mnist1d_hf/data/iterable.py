@@ -122,17 +122,15 @@ class ResumedOnce(datasets.IterableDataset):
     @property
     def is_split(self) -> bool:
         """Whether it is one rank's part already."""
-        return self._distributed is not None or any(getattr(layer, "is_split", False) for layer in self._layers)
-
-    @property
-    def _layers(self) -> list[Any]:
-        return list(layers(self._ex_iterable))
+        return self._distributed is not None or any(
+            getattr(layer, "is_split", False) for layer in layers(self._ex_iterable)
+        )
 
     @property
     def _pipeline(self) -> str:
         """The iterables that have a part in a state, and what their numbers count."""
         names = [self._state_dict["examples_iterable"]["type"]]
-        for layer in self._layers:
+        for layer in layers(self._ex_iterable):
             size = getattr(layer, "batch_size", None)
             names.append(type(layer).__name__ + (f"({size})" if size else ""))
         return " of ".join(name.replace("ExamplesIterable", "") for name in names)
@@ -160,12 +158,12 @@ class ResumedOnce(datasets.IterableDataset):
 
     def _check(self, state: dict[str, Any]) -> None:
         found, size = state.get("pipeline", self._pipeline), state.get("batch_size", 1)
+        check_readers(state.get("world_size", self._world_size), self._world_size)
         if found != self._pipeline:
             raise InvalidValueError(
                 f"state: expected one of {self._pipeline}, found one of {found}; load it into a dataset that is made "
                 f"by the same calls (map, take, batch, ...) as the one that saved it"
             )
-        check_readers(state.get("world_size", self._world_size), self._world_size)
         if size != self._batch_size and _rows_behind(state):
             raise InvalidValueError(
                 f"state: saved where {size} rows were read at a time, loaded where {self._batch_size} are, so that "
