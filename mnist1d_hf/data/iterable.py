@@ -89,6 +89,8 @@ class ResumedOnce(datasets.IterableDataset):
     methods that give a new dataset keep this class.
     """
 
+    _formatting: Any  # the library's, as is the next
+    _starting_state_dict: dict[str, Any] | None
     _batch_size: int | None = None  # rows that are read at a time; None: nothing is read yet
 
     def state_dict(self) -> dict[str, Any]:

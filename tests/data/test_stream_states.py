@@ -74,6 +74,7 @@ def test_the_epochs_after_a_resumed_one_are_whole(call):
     assert [count(resumed), count(resumed)] == [whole, whole]
 
 
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor:UserWarning")  # the library's map
 @pytest.mark.parametrize("form", [None, "numpy", TORCH])
 @pytest.mark.parametrize("call", [CALLS[name] for name in ("select_columns", "take", "repeat", "map")])
 @pytest.mark.parametrize(("before", "after"), [(2, 4), (2, 1), (1, 2)])
