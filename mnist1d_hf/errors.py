@@ -74,10 +74,10 @@ def did_you_mean(name: object, legal: Iterable[str]) -> str:
     return f"{hint}Allowed: {', '.join(legal)}"
 
 
-def nearest(name: object, legal: Iterable[str]) -> str | None:
-    """The legal name that `name` is most likely a slip of; None if it looks like none of them.
+def nearest(name: object, legal: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The legal name that `name` is most likely a slip of; None if none is as similar as `cutoff` (1 is equal).
 
     >>> nearest("sed", ["seed", "padding"])
     'seed'
     """
-    return next(iter(difflib.get_close_matches(str(name), list(legal), n=1)), None)
+    return next(iter(difflib.get_close_matches(str(name), list(legal), n=1, cutoff=cutoff)), None)

@@ -94,6 +94,10 @@ ARGUMENTS = [
     {"num_samples": 100, "scale_coeff": -0.4, "shear_scale": -1},
     {"num_samples": 100, "template_len": 17, "max_translation": 1},
     {"num_samples": 100, "shuffle_seq": "yes"},
+    {"num_samples": 50, "scale_coeff": np.float32(0.3)},
+    {"num_samples": 50, "shear_scale": np.float16(0.3)},
+    {"num_samples": 50, "iid_noise_scale": np.longdouble("0.02"), "corr_noise_scale": np.float32(0.3)},
+    {"num_samples": 50, "scale_coeff": np.array(0.3, "float32")},
 ]
 
 
@@ -107,6 +111,38 @@ def test_make_dataset_and_what_it_leaves_behind(changes):
             setattr(args, name, int(value) if plain else value)
         data = package.data.make_dataset(args)
         return data, random.random(), np.random.permutation(5)
+
+    both(code)
+
+
+class AttributeDict(dict):
+    """What EasyDict, Munch and others are."""
+
+    __getattr__ = dict.__getitem__
+    __setattr__ = dict.__setitem__
+
+
+def test_a_dictionary_with_attributes():
+    def code(package):
+        args = AttributeDict(package.get_dataset_args(as_dict=True))
+        args.num_samples = 50
+        return package.data.make_dataset(args)
+
+    both(code)
+    args = AttributeDict(compat.get_dataset_args(as_dict=True), num_samples=50, noise_scale=0.5)
+    with pytest.warns(UserWarning, match="args.noise_scale: no such argument"):
+        compat.data.make_dataset(args)
+    del args["seed"]  # __getattr__ raises a KeyError then
+    with pytest.raises(TypeError, match="wrap it: ObjectView"):
+        compat.data.make_dataset(args)
+
+
+def test_without_an_address_the_original_builds(tmp_path):
+    def code(package):
+        values = {**package.get_dataset_args(as_dict=True), "num_samples": 50}
+        del values["url"]
+        path = tmp_path / f"{package.__name__}.pkl"
+        return package.get_dataset(package.ObjectView(values), path=path, verbose=False)
 
     both(code)
 
@@ -143,6 +179,28 @@ def test_the_parts_of_transform(seed, shape, data):
         ]
 
     both(code)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1,)])
+@pytest.mark.parametrize("scale", [0.25, np.float32(0.25)])
+def test_noise_of_few_points(shape, scale):
+    def code(package):
+        module = importlib.import_module(f"{package.__name__}.transform")
+        noise = module.corr_noise_like(np.zeros(shape), scale), module.iid_noise_like(np.zeros(shape), scale)
+        return [type(item) for item in noise], noise
+
+    both(code)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_import_star_gives_the_originals_names(module):
+    pytest.importorskip("matplotlib", reason="needs the extra torch")
+    original, ours = {}, {}
+    exec(f"from mnist1d{module} import *", original)
+    exec(f"from mnist1d_hf.compat{module} import *", ours)
+    assert original.keys() - ours.keys() <= {"requests", "mnist1d"}  # compat opens no connection
+    for name in ("np", "os", "plt", "random", "pickle", "scipy", "gaussian_filter", "interp1d"):
+        assert ours.get(name) is original.get(name)
 
 
 def test_transform():
@@ -274,13 +332,61 @@ def test_where_the_original_ignores_arguments_a_warning_says_so_and_no_state_cha
         compat.get_dataset(args, download=True, regenerate=True)
 
 
-def test_a_slip_in_an_attribute_is_named():
+def test_a_second_call_with_equal_arguments_gives_no_warning(tmp_path):
+    def call(count, download=False, template=None):
+        args = compat.get_dataset_args()
+        args.num_samples = count
+        arguments = {} if template is None else {"template": template}
+        return compat.get_dataset(args, tmp_path / "data.pkl", False, download, **arguments)
+
+    first = call(100)
+    for download in (False, True):  # the original would read the file of the first call in both cases
+        before = states()
+        assert_equal(call(100, download), first)  # a warning would be an error in pytest
+        assert states() == before
+    with pytest.warns(UserWarning, match="num_samples as given; .* returns what the first call for .* has built"):
+        call(200)
+    with pytest.warns(UserWarning, match="built with num_samples as given"):
+        call(5000)  # the default, which the file does not have
+    other = compat.get_templates()
+    other["x"] *= 2
+    with pytest.warns(UserWarning, match="built with template as given"):
+        call(100, template=other)
+
+
+def test_after_a_download_the_original_has_a_file(tmp_path):
+    arguments = compat.get_dataset_args(), tmp_path / "data.pkl", False
+    before = states()
+    compat.get_dataset(*arguments)
+    compat.get_dataset(*arguments, download=False)
+    assert states() == before
+
+
+def test_attributes_that_nobody_reads_are_named():
     args = compat.get_dataset_args()
+    args.num_samples = 50
     args.noise_scale = 0.5
-    args.learning_rate = 0.1  # the user's own, like nothing here
+    args.sigma = 0.1  # like nothing here
     with pytest.warns(UserWarning, match="args.noise_scale: no such argument.*did you mean iid_noise_scale") as found:
         compat.make_dataset(args)
     assert len(found) == 1
+    assert "args.sigma" in str(found[0].message)
+
+
+def test_the_users_own_attributes_get_no_absurd_hint():
+    class Settings:  # attributes of the class, and slots, are attributes, too
+        __slots__ = ("eval_split",)
+        num_steps, num_classes, num_seeds, data_seed = 10, 10, 3, 7
+
+    for name, value in {**compat.get_dataset_args(as_dict=True), "num_samples": 50}.items():
+        setattr(Settings, name, value)
+    settings = Settings()
+    settings.eval_split = 0.1
+    with pytest.warns(UserWarning, match="no such argument") as found:
+        compat.make_dataset(settings)
+    message = str(found[0].message)
+    assert "did you mean" not in message
+    assert all(f"args.{name}" in message for name in ("eval_split", "num_steps", "num_classes", "data_seed"))
 
 
 def test_bad_arguments_are_named():

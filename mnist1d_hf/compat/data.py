@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import os
 import random
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,13 +26,15 @@ __all__ = [
     "get_dataset_args",
     "get_templates",
     "make_dataset",
+    "np",  # the original's modules declare no names, so that `import *` gives those of their imports, too
+    "os",
     "set_seed",
     "to_pickle",
     "transform",
 ]
 
 _URL = "https://github.com/greydanus/mnist1d/raw/master/mnist1d_data.pkl"  # one of the arguments; never opened
-_built: set[str] = set()  # paths at which the original would have left a file since this process started
+_left: dict[str, dict[str, Any]] = {}  # path -> arguments of the dataset that the original would have left there
 
 
 def get_dataset_args(as_dict: bool = False) -> Any:
@@ -68,6 +73,9 @@ def make_dataset(args: Any = None, template: Any = None) -> dict[str, Any]:
     args = get_dataset_args() if args is None else args
     _check_attributes(args)
     templates = get_templates() if template is None else template
+    if _has_another_precision(args):
+        with contextlib.suppress(Exception):  # the lines below build it in float64, or say what is wrong
+            return _one_by_one(args, templates)
     try:
         made = generate(_config(args), templates)
     except UserError as refused:
@@ -97,8 +105,9 @@ def get_dataset(
         args: as in `make_dataset`.
         path: where the original keeps its file; "./mnist1d_data.pkl" when None.
         verbose: print what the original prints, or one line.
-        download, regenerate: decide, as in the original, whether it would build. With `download` it would return the
-            default dataset instead, whatever `args` says: then a warning says so.
+        download, regenerate: decide, as in the original, whether it would build. Otherwise it would return the default
+            dataset (`download`), or what an earlier call has left at `path`. Where that was made from other arguments
+            a warning says so.
         kwargs: `template`, as in `make_dataset`.
 
     Raises:
@@ -110,40 +119,62 @@ def get_dataset(
     """
     if download and regenerate:
         raise AssertionError("download and regenerate: expected one of them at most, found both")
-    place = os.path.abspath("./mnist1d_data.pkl" if path is None else path)
-    known = place in _built or os.path.exists(place)
+    shown = "./mnist1d_data.pkl" if path is None else path
+    place = os.path.abspath(shown)
+    template = kwargs.get("template")
+    known = place in _left or os.path.exists(place)
+    download = download and _has(args, "url")  # without an address the original finds nothing to download
     if regenerate or not (download or known):
         if verbose:
-            shown = "./mnist1d_data.pkl" if path is None else path
             print(f"Did or could not load data from {shown}. Rebuilding dataset...")
         dataset = make_dataset(args, **kwargs)
-        _built.add(place)
+        _left[place] = _contents(args, template)
         return dataset
     states = random.getstate(), np.random.get_state()
     try:
-        dataset = make_dataset(args, **{key: value for key, value in kwargs.items() if key == "template"})
+        dataset = make_dataset(args, template)
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
-    if args is not None:
-        returned = "download=True returns the default dataset" if download else f"it returns what {place} holds"
-        _warn_of_another_result(args, returned)
+    if not known:
+        _left[place] = _contents(None, None)  # what the original would have downloaded
+    _warn_of_another_result(_contents(args, template), place, known)
     if verbose:
         sizes = f"{len(dataset['y'])} training and {len(dataset['y_test'])} test samples"
         print(f"Built {sizes} from the arguments; {place} is neither read nor written.")
     return dataset
 
 
-def _warn_of_another_result(args: Any, returned: str) -> None:
-    """Warn where `args` are not the default ones; `returned` says what the original would give instead."""
-    default = get_dataset_args()
-    changed = [name for name in ARGUMENTS if not np.array_equal(getattr(args, name), getattr(default, name))]
-    if changed:
-        warnings.warn(
-            f"get_dataset: built with {', '.join(changed)} as given; "
-            f"mnist1d itself would ignore them here ({returned})",
-            stacklevel=3,
-        )
+def _contents(args: Any, template: Any) -> dict[str, Any]:
+    """What decides the content of a dataset, as values that do not change any more."""
+    args = get_dataset_args() if args is None else args
+    values = {name: getattr(args, name) for name in ARGUMENTS}
+    values["template"] = get_templates() if template is None else template
+    return copy.deepcopy(values)
+
+
+def _warn_of_another_result(asked: dict[str, Any], place: str, known: bool) -> None:
+    """Warn where the original would give a dataset of other arguments: what is at `place`, or what it downloads."""
+    default = _contents(None, None)
+    held = _left.get(place, default)
+    changed = [name for name, value in asked.items() if not _same(value, held[name])]
+    if not changed:
+        return
+    returned = "download=True returns the default dataset"
+    if place in _left and known:
+        returned = f"it returns what the first call for {place} has built"
+    elif known:
+        returned = f"it returns what {place} holds"
+    warnings.warn(
+        f"get_dataset: built with {', '.join(changed)} as given; mnist1d itself would ignore them here ({returned})",
+        stacklevel=3,
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+    return np.array_equal(one, other)
 
 
 def _one_by_one(args: Any, templates: Any) -> dict[str, Any]:
@@ -171,16 +202,38 @@ def _split(x: Any, y: Any, t: Any, args: Any, templates: Any) -> dict[str, Any]:
 
 
 def _check_attributes(args: Any) -> None:
-    """Refuse arguments that lack something, and warn of a slip that the original would pass over in silence."""
-    if isinstance(args, dict):
+    """Refuse arguments that lack something, and warn of attributes that the original would pass over in silence."""
+    missing = [name for name in ARGUMENTS if not _has(args, name)]
+    if missing and isinstance(args, dict):
         raise InvalidTypeError("args: expected an object with attributes, found a dict; wrap it: ObjectView(args)")
-    missing = [name for name in ARGUMENTS if not hasattr(args, name)]
     if missing:
         raise InvalidValueError(f"args: missing {', '.join(missing)}; start from get_dataset_args()")
-    for name in getattr(args, "__dict__", {}):
-        near = nearest(name, ARGUMENTS)
-        if name not in ARGUMENTS and near is not None:
-            warnings.warn(f"args.{name}: no such argument, so it changes nothing; did you mean {near}?", stacklevel=4)
+    hints = {name: nearest(name, ARGUMENTS, cutoff=0.75) for name in _unread(args)}
+    if hints:
+        names = ", ".join(f"args.{name}" for name in sorted(hints, key=lambda name: hints[name] is not None))
+        near = "".join(f"; {name}: did you mean {hint}?" for name, hint in hints.items() if hint is not None)
+        warnings.warn(f"{names}: no such argument, so it changes nothing{near}", stacklevel=4)
+
+
+def _has(args: Any, name: str) -> bool:
+    try:
+        getattr(args, name)
+    except (AttributeError, LookupError):  # the second from dictionaries with attributes
+        return False
+    return True
+
+
+def _unread(args: Any) -> list[str]:
+    """The attributes of any object, or the keys of a dictionary with attributes, that are no arguments."""
+    names = dict.fromkeys([*(args if isinstance(args, Mapping) else ()), *dir(args)])
+    names = dict.fromkeys(name for name in map(str, names) if name not in (*ARGUMENTS, "url"))
+    return [name for name in names if not name.startswith("_") and not callable(getattr(args, name, None))]
+
+
+def _has_another_precision(args: Any) -> bool:
+    """Whether a factor makes NumPy compute in another precision than float64, as np.float32(0.3) does."""
+    values = [getattr(args, name) for name in ("scale_coeff", "corr_noise_scale", "iid_noise_scale", "shear_scale")]
+    return any(isinstance(value, (np.floating, np.ndarray)) and value.dtype != np.float64 for value in values)
 
 
 def _config(args: Any) -> GeneratorConfig:

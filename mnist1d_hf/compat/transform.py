@@ -6,16 +6,30 @@ bit for bit. Source: Greydanus & Kobak 2024 (arXiv 2011.14439), section 2.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist1d_hf.data.generator import gaussian_filter
+from mnist1d_hf.data.generator import gaussian_filter as _smooth
 
-__all__ = ["corr_noise_like", "iid_noise_like", "interpolate", "pad", "shear", "transform", "translate"]
+__all__ = ["corr_noise_like", "iid_noise_like", "interpolate", "np", "pad", "shear", "transform", "translate"]
+if importlib.util.find_spec("scipy") is not None:  # as in the original, whose `import *` gives its imports, too
+    __all__ += ["gaussian_filter", "interp1d", "scipy"]
 
 Array = NDArray[Any]
+
+
+def __getattr__(name: str) -> Any:
+    """What the original's module has from scipy; this package does not need it."""
+    if name == "scipy":
+        return importlib.import_module(name)
+    if name in ("gaussian_filter", "interp1d"):
+        module = "scipy.ndimage" if name == "gaussian_filter" else "scipy.interpolate"
+        return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def pad(x: Array, padding: tuple) -> Array:  # type: ignore[type-arg]  # the original's signature
@@ -57,9 +71,9 @@ def corr_noise_like(x: Array, scale: Any) -> Array:
     >>> corr_noise_like(np.zeros(5), 0.25).shape
     (5,)
     """
-    noise = scale * np.random.randn(*x.shape)
-    for axis in range(noise.ndim):
-        noise = np.moveaxis(gaussian_filter(np.moveaxis(noise, axis, 0)), 0, axis)
+    noise = np.asarray(scale * np.random.randn(*x.shape))
+    for axis in range(noise.ndim if noise.size else 0):
+        noise = np.moveaxis(_smooth(np.moveaxis(noise, axis, 0)), 0, axis)
     return noise
 
 
@@ -69,7 +83,8 @@ def iid_noise_like(x: Array, scale: Any) -> Array:
     >>> iid_noise_like(np.zeros(5), 0.02).shape
     (5,)
     """
-    return np.asarray(scale * np.random.randn(*x.shape))
+    noise: Array = scale * np.random.randn(*x.shape)  # a number where `x` has no axis
+    return noise
 
 
 def interpolate(x: Any, N: Any) -> Array:  # noqa: N803  # the original's name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import pickle
 import random
@@ -11,7 +13,26 @@ import numpy as np
 
 from mnist1d_hf.compat.transform import transform
 
-__all__ = ["ObjectView", "from_pickle", "plot_signals", "set_seed", "to_pickle"]
+__all__ = [
+    "ObjectView",
+    "from_pickle",
+    "np",  # the original's modules declare no names, so that `import *` gives those of their imports, too
+    "pickle",
+    "plot_signals",
+    "random",
+    "set_seed",
+    "to_pickle",
+    "transform",
+]
+if importlib.util.find_spec("matplotlib") is not None:
+    __all__ += ["plt"]
+
+
+def __getattr__(name: str) -> Any:
+    """`plt`, as in the original, but not loaded before somebody asks for it."""
+    if name == "plt":
+        return importlib.import_module("matplotlib.pyplot")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def set_seed(seed: Any) -> None:
