@@ -20,6 +20,9 @@ if importlib.util.find_spec("scipy") is not None:  # as in the original, whose `
     __all__ += ["gaussian_filter", "interp1d", "scipy"]
 
 Array = NDArray[Any]
+scipy: Any
+interp1d: Any
+gaussian_filter: Any
 
 
 def __getattr__(name: str) -> Any:

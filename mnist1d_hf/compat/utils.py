@@ -27,6 +27,8 @@ __all__ = [
 if importlib.util.find_spec("matplotlib") is not None:
     __all__ += ["plt"]
 
+plt: Any
+
 
 def __getattr__(name: str) -> Any:
     """`plt`, as in the original, but not loaded before somebody asks for it."""

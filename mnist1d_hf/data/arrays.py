@@ -34,7 +34,8 @@ def to_numpy(dataset: datasets.Dataset | pa.Table, channels: str | None = None) 
 
     Raises:
         InvalidTypeError: neither one split of a map-style dataset nor a table.
-        InvalidValueError: no columns `x` and `label`, missing values, signals of unequal length, unknown `channels`.
+        InvalidValueError: no columns `x` and `label`, no numbers in them, missing values, signals of unequal length,
+            unknown `channels`.
 
     >>> import mnist1d_hf
     >>> x, label = to_numpy(mnist1d_hf.load_dataset(split="test"))
@@ -60,6 +61,11 @@ def to_numpy(dataset: datasets.Dataset | pa.Table, channels: str | None = None) 
     x, label = (_rows(dataset, name) for name in ("x", "label"))
     if pa.types.is_list(label.type):  # rows that are batches, as IterableDataset.batch makes them
         x, label = _unbatched(x), _unbatched(label)
+    if not _is_number(label.type):
+        raise InvalidValueError(
+            f"label: expected a column of integers, found {label.type}; "
+            f"cast it: dataset.cast_column('label', datasets.Value('int64'))"
+        )
     signals = _signals(x)
     if channels is not None:
         signals = signals[:, None] if channels == "first" else signals[:, :, None]
@@ -130,8 +136,9 @@ def _items(array: pa.Array) -> pa.Array:
 
 
 def _signals(column: pa.ChunkedArray) -> NDArray[Any]:
-    if not (pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type)):
-        raise InvalidValueError(f"x: expected a column of lists of numbers, found {column.type}")
+    lists = pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type)
+    if not lists or not _is_number(column.type.value_type):
+        raise InvalidValueError(f"x: expected a column of lists of numbers, found {column.type}; cast or map it")
     if pa.types.is_fixed_size_list(column.type):
         length = column.type.list_size
     else:
@@ -144,6 +151,11 @@ def _signals(column: pa.ChunkedArray) -> NDArray[Any]:
     dtype = column.type.value_type.to_pandas_dtype()
     parts = [_numbers(_items(chunk), "x") for chunk in column.chunks]
     return _join(parts, dtype).reshape(len(column), length)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    """Whether NumPy can share the memory of such values."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _numbers(array: pa.Array, name: str) -> NDArray[Any]:

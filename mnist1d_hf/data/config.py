@@ -88,7 +88,7 @@ class GeneratorConfig:
                 raise InvalidValueError(f"{name}: expected a finite number of at least 0, found {value!r}")
             put(name, value)
         put("max_translation", check_integer("max_translation", self.max_translation, 1, 2**31))
-        put("shuffle_seq", _boolean("shuffle_seq", self.shuffle_seq))
+        put("shuffle_seq", check_boolean("shuffle_seq", self.shuffle_seq))
         put("final_seq_length", check_integer("final_seq_length", self.final_seq_length, 2))
         put("seed", check_integer("seed", self.seed, 0, 2**32 - 1))
 
@@ -159,7 +159,8 @@ def check_real(name: str, value: Any) -> float:
     return number
 
 
-def _boolean(name: str, value: Any) -> bool:
+def check_boolean(name: str, value: Any) -> bool:
+    """`value` as a bool, if it is one of Python or NumPy; else the error says so."""
     if type(value).__name__ not in ("bool", "bool_"):
         raise InvalidTypeError(f"{name}: expected True or False, found {value!r} ({type(value).__name__})")
     return bool(value)

@@ -13,7 +13,14 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from mnist1d_hf.data.config import ARGUMENTS, GeneratorConfig, check_config, check_integer, check_real
+from mnist1d_hf.data.config import (
+    ARGUMENTS,
+    GeneratorConfig,
+    check_boolean,
+    check_config,
+    check_integer,
+    check_real,
+)
 from mnist1d_hf.data.configurations import find_configuration, name_of
 from mnist1d_hf.data.generator import Generated
 from mnist1d_hf.data.stream import (
@@ -256,10 +263,10 @@ def _checked_columns(
     """The options about columns, checked; None means the default."""
     return {
         "dtype": _check_dtype("float32" if dtype is None else dtype),
-        "latents": _check_flag("latents", False if latents is None else latents),
-        "clean": _check_flag("clean", False if clean is None else clean),
+        "latents": check_boolean("latents", False if latents is None else latents),
+        "clean": check_boolean("clean", False if clean is None else clean),
         "label_noise": _check_fraction("label_noise", 0.0 if label_noise is None else label_noise, most=1.0),
-        "posterior": _check_flag("posterior", False if posterior is None else posterior),
+        "posterior": check_boolean("posterior", False if posterior is None else posterior),
     }
 
 
@@ -288,12 +295,6 @@ def _check_dtype(dtype: Any) -> str:
     if name not in DTYPES:
         raise InvalidValueError(f"dtype: expected {' or '.join(map(repr, DTYPES))}, found {name!r}")
     return str(name)
-
-
-def _check_flag(name: str, value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise InvalidTypeError(f"{name}: expected True or False, found {value!r} ({type(value).__name__})")
 
 
 def _check_fraction(name: str, value: Any, most: float = math.nextafter(1.0, 0.0)) -> float:

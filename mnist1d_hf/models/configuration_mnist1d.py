@@ -8,6 +8,7 @@ import annotations` here: `strict` checks types from the annotations, and cannot
 import copy
 import dataclasses
 import difflib
+import operator
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
@@ -86,9 +87,11 @@ class Mnist1dConfig(PretrainedConfig):
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """As in transformers: another `num_labels` than the file's replaces the names of the classes."""
+        if kwargs.get("num_labels") is not None:
+            kwargs["num_labels"] = _checked_count(kwargs["num_labels"])
         count = kwargs.get("num_labels")
         if count is not None and count != len(config_dict.get("id2label") or ()):
-            names = [f"LABEL_{number}" for number in range(_checked_count(count))]
+            names = [f"LABEL_{number}" for number in range(count)]
             label2id = {name: number for number, name in enumerate(names)}
             config_dict = {**config_dict, "id2label": dict(enumerate(names)), "label2id": label2id}
         return super().from_dict(config_dict, **kwargs)
@@ -152,9 +155,13 @@ class Mnist1dConfig(PretrainedConfig):
 
 
 def _checked_count(count: Any) -> int:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 2:
+    try:
+        number = 0 if isinstance(count, bool) else operator.index(count)  # integers of NumPy, too
+    except TypeError:
+        number = 0
+    if number < 2:
         raise ValueError(f"num_labels: expected an integer of at least 2, found {count!r}")
-    return count
+    return number
 
 
 def _refuse_slips(config: type, arguments: dict[str, Any]) -> None:

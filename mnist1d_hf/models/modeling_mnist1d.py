@@ -208,8 +208,8 @@ class Mnist1dForSequenceClassification(Mnist1dPreTrainedModel):
             `logits` (batch, num_labels), `loss` and `hidden_states` where asked for.
 
         Raises:
-            ValueError, TypeError: wrong shape or dtype, numbers that are not finite, labels out of range. Values are
-                checked on the CPU only, and not under torch.compile or torch.vmap.
+            ValueError, TypeError: wrong shape or dtype, numbers that are not finite, labels out of range, labels for
+                another `problem_type`. Values are checked on the CPU only, and not under torch.compile or torch.vmap.
         """
         x = self._signals(x)
         if labels is not None:
@@ -226,6 +226,9 @@ class Mnist1dForSequenceClassification(Mnist1dPreTrainedModel):
         return output if return_dict is not False else output.to_tuple()
 
     def _check_labels(self, x: Tensor, labels: Tensor) -> None:
+        kind, usual = self.config.problem_type, "single_label_classification"
+        if kind not in (None, usual):
+            raise ValueError(f"problem_type: expected {usual} or None, found {kind!r}; other losses: use the logits")
         classes = self.config.num_labels
         if labels.shape != x.shape[:1]:
             raise ValueError(f"labels: expected shape ({x.shape[0]},), found {tuple(labels.shape)}")

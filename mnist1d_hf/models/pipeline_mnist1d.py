@@ -82,9 +82,10 @@ class SignalClassificationPipeline(Pipeline):
         if "top_k" not in parameters:
             return {}, {}, {}
         top_k, classes = parameters["top_k"], self.model.config.num_labels
-        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+        whole = hasattr(top_k, "__index__") and not isinstance(top_k, bool)
+        if top_k is not None and not (whole and top_k >= 1):
             raise ValueError(f"top_k: expected an integer from 1 to {classes} or None, found {top_k!r}")
-        return {}, {}, {"top_k": classes if top_k is None else min(top_k, classes)}
+        return {}, {}, {"top_k": classes if top_k is None else min(int(top_k), classes)}
 
     def preprocess(self, inputs: Any, **_: Any) -> dict[str, torch.Tensor]:
         """A signal as the model takes it."""

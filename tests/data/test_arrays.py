@@ -74,6 +74,18 @@ def _with(x):
         (lambda: _with([[1.0], None]), ValueError, "x: expected no missing"),
         (lambda: _with([[1.0], [None]]), ValueError, "x: expected no missing"),
         (lambda: _with(["a", "b"]), ValueError, "x: expected a column of lists of numbers, found string"),
+        (lambda: _with([["a"], ["b"]]), ValueError, r"x: expected a column of lists of numbers, found list<.*string>"),
+        (lambda: _with([[[1.0, 2.0]]]), ValueError, "x: expected a column of lists of numbers, found list<.*list<"),
+        (
+            lambda: _with([[1.0]]).cast_column("label", datasets.Value("string")),
+            ValueError,
+            "label: expected a column of integers, found string; cast it",
+        ),
+        (
+            lambda: _with([[1.0]]).cast_column("label", datasets.Value("bool")),
+            ValueError,
+            "label: expected a column of integers, found bool; cast it",
+        ),
     ],
 )
 def test_what_is_no_split_is_refused(make, kind, message):

@@ -50,6 +50,13 @@ def test_sizes(sizes, rows, same, cache):
         assert to_numpy(loaded["train"])[0].tobytes() == expected["x"].astype("f4").tobytes()
 
 
+@pytest.mark.parametrize("name", ["clean", "latents", "posterior"])
+def test_booleans_of_numpy_are_booleans(name):
+    config = Mnist1dBuilderConfig.resolve("default", {name: np.bool_(True)})
+    assert getattr(config, name) is True
+    assert config.identifier == Mnist1dBuilderConfig.resolve("default", {name: True}).identifier
+
+
 def test_label_noise_draws_that_fraction_of_the_training_labels_anew(cache):
     plain = load_dataset("large-40k", cache_dir=cache)
     noisy = load_dataset("large-40k", cache_dir=cache, label_noise=0.15)

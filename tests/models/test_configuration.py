@@ -1,5 +1,6 @@
 """The networks' configuration: defaults, and what it refuses."""
 
+import numpy as np
 import pytest
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig
@@ -74,3 +75,5 @@ def test_another_number_of_classes(tmp_path):
     assert Mnist1dConfig.from_pretrained(tmp_path).num_labels == 3
     with pytest.raises(ValueError, match="num_labels: expected an integer of at least 2, found 1"):
         Mnist1dConfig.from_pretrained(tmp_path, num_labels=1)
+    counted = Mnist1dConfig.from_pretrained(tmp_path, num_labels=np.int64(4))
+    assert counted.to_json_string() == Mnist1dConfig.from_pretrained(tmp_path, num_labels=4).to_json_string()

@@ -460,6 +460,15 @@ def test_weights_that_do_not_fit_are_an_error(changes, tmp_path):
         Mnist1dForSequenceClassification.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["regression", "multi_label_classification"])
+def test_other_losses_are_refused(kind, x):
+    model = model_of(architecture="logistic", problem_type=kind)
+    assert model(x).loss is None
+    with pytest.raises(ValueError, match="problem_type: expected single_label_classification or None, found"):
+        model(x, labels=torch.zeros(len(x)))
+    assert model_of(architecture="logistic", problem_type="single_label_classification")(x, torch.arange(6)).loss > 0
+
+
 def test_numpy_arrays_of_the_dataset_fit(cache):
     x, label = np.asarray(load_dataset(split="test", cache_dir=cache).with_format("numpy")[:5]["x"]), range(5)
     assert model_of()(torch.from_numpy(x), labels=torch.tensor(list(label))).loss > 0

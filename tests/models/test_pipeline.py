@@ -76,6 +76,7 @@ def test_options_of_the_pipeline_hold_for_its_calls(signals):
     classify = pipeline("signal-classification", model=load_pretrained("cnn"), top_k=3, batch_size=2)
     assert [len(row) for row in classify(signals)] == [3] * 5
     assert len(classify(signals[0], top_k=1)) == 1
+    assert len(classify(signals[0], top_k=np.int64(2))) == 2
 
 
 def test_labels_and_scores(classify, signals):
