@@ -115,6 +115,18 @@ def test_make_dataset_and_what_it_leaves_behind(changes):
     both(code)
 
 
+@pytest.mark.parametrize("key", ["x", "t"])
+def test_templates_of_another_precision(key):
+    def code(package):
+        templates = package.get_templates()
+        templates[key] = templates[key].astype(np.longdouble)
+        args = package.get_dataset_args()
+        args.num_samples = 50
+        return package.data.make_dataset(args, templates)
+
+    both(code)
+
+
 class AttributeDict(dict):
     """What EasyDict, Munch and others are."""
 

@@ -73,8 +73,8 @@ def make_dataset(args: Any = None, template: Any = None) -> dict[str, Any]:
     args = get_dataset_args() if args is None else args
     _check_attributes(args)
     templates = get_templates() if template is None else template
-    if _has_another_precision(args):
-        with contextlib.suppress(Exception):  # the lines below build it in float64, or say what is wrong
+    with contextlib.suppress(Exception):  # the lines below build it in float64, or say what is wrong
+        if _has_another_precision(args, templates):
             return _one_by_one(args, templates)
     try:
         made = generate(_config(args), templates)
@@ -230,8 +230,10 @@ def _unread(args: Any) -> list[str]:
     return [name for name in names if not name.startswith("_") and not callable(getattr(args, name, None))]
 
 
-def _has_another_precision(args: Any) -> bool:
-    """Whether a factor makes NumPy compute in another precision than float64, as np.float32(0.3) does."""
+def _has_another_precision(args: Any, templates: Any) -> bool:
+    """Whether NumPy computes in another precision than float64 here, as with `np.float32(0.3)` as a factor."""
+    if any(np.asarray(templates[key]).dtype == np.longdouble for key in ("x", "t")):
+        return True
     values = [getattr(args, name) for name in ("scale_coeff", "corr_noise_scale", "iid_noise_scale", "shear_scale")]
     return any(isinstance(value, (np.floating, np.ndarray)) and value.dtype != np.float64 for value in values)
 
