@@ -155,16 +155,14 @@ def _contents(args: Any, template: Any) -> dict[str, Any]:
 
 def _warn_of_another_result(asked: dict[str, Any], place: str, known: bool) -> None:
     """Warn where the original would give a dataset of other arguments: what is at `place`, or what it downloads."""
-    default = _contents(None, None)
-    held = _left.get(place, default)
+    held, returned = _contents(None, None), "download=True returns the default dataset"
+    if os.path.exists(place):  # its content is not known; most hold the default dataset
+        returned = f"it returns what {place} holds"
+    elif known:
+        held, returned = _left[place], f"it returns the data of an earlier call for {place}"
     changed = [name for name, value in asked.items() if not _same(value, held[name])]
     if not changed:
         return
-    returned = "download=True returns the default dataset"
-    if place in _left and known:
-        returned = f"it returns what the first call for {place} has built"
-    elif known:
-        returned = f"it returns what {place} holds"
     warnings.warn(
         f"get_dataset: built with {', '.join(changed)} as given; mnist1d itself would ignore them here ({returned})",
         stacklevel=3,
@@ -178,7 +176,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _one_by_one(args: Any, templates: Any) -> dict[str, Any]:
-    """What the original does, sample by sample, for arguments that `GeneratorConfig` refuses."""
+    """What the original does, sample by sample, for what the fast generator refuses or computes in float64."""
     set_seed(args.seed)
     count = args.num_samples // len(templates["y"])
     classes = range(len(templates["y"]))
