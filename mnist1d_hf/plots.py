@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnist1d_hf.errors import InvalidValueError, did_you_mean, require
 
@@ -24,6 +24,9 @@ from mnist1d_hf.data.stages import transformation_stages
 from mnist1d_hf.data.stream import sample
 from mnist1d_hf.data.templates import get_templates
 from mnist1d_hf.files import write_errors, write_file
+
+if TYPE_CHECKING:
+    from mnist1d_hf.training.tables import Accuracies
 
 _COLORS = [f"C{number}" for number in range(10)]
 _HUMAN = 95.8  # accuracy of a person over 500 signals, in percent (Greydanus & Kobak 2024)
@@ -82,38 +85,69 @@ def plot_confusion(confusions: Mapping[str, Any], names: list[str]) -> Figure:
     return figure
 
 
-def plot_baselines(accuracies: Mapping[str, tuple[Sequence[float], float | None]]) -> Figure:
-    """Every seed of every baseline: a dot for its accuracy, a bar for the mean, a diamond for the published accuracy.
+def plot_baselines(accuracies: Mapping[str, Accuracies]) -> Figure:
+    """Accuracy of every baseline: on fresh samples, and on the test split with every seed and both errors.
+
+    Baselines that learn from different things do not compare, so each group has a heading and an order of its own.
 
     Args:
-        accuracies: by name, those of the seeds and the published one (None without one); fractions. The exact
-            posterior, "bayes", has a bar alone.
+        accuracies: by name, fractions; the exact posterior, "bayes", is in no group.
     """
-    names = sorted(accuracies, key=lambda name: np.mean(accuracies[name][0]))
-    figure = Figure(figsize=(9, 1.2 + 0.36 * len(names)), layout="constrained")
+
+    def best(name: str) -> float:
+        found = accuracies[name]
+        return float(np.mean(found.seeds)) if found.fresh is None else found.fresh
+
+    lines: list[str] = []  # from the top: names and headings
+    for group in dict.fromkeys(found.group for found in accuracies.values()):
+        names = [name for name, found in accuracies.items() if found.group == group]
+        lines += [*([group] if group else []), *sorted(names, key=best, reverse=True)]
+    figure = Figure(figsize=(9.5, 1.4 + 0.36 * len(lines)), layout="constrained")
     axis = figure.subplots()
     generator = np.random.default_rng(0)
-    for row, name in enumerate(names):
-        values, published = 100 * np.asarray(accuracies[name][0]), accuracies[name][1]
-        height = row + generator.uniform(-0.18, 0.18, len(values))
-        if name == "bayes":
-            axis.plot([values[0]] * 2, [row - 0.3, row + 0.3], color="black", linewidth=2, label="bayes: the optimum")
+    for row, line in enumerate(lines):
+        if line in accuracies:
+            _draw_baseline(axis, row, accuracies[line], generator)
         else:
-            axis.scatter(values, height, s=9, alpha=0.35, color="C0", linewidths=0, label="" if row else "one seed")
-            axis.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color="C0", linewidth=2, label="" if row else "mean")
-        if published is not None:
-            axis.plot(100 * published, row, "D", color="C1", markersize=5, label="" if row else "literature")
-        axis.text(101, row, f"{values.mean():.1f}", va="center", ha="left", fontsize=9)
-    axis.axvline(_HUMAN, color="0.5", linewidth=1, linestyle="--", label="human")
-    axis.set_yticks(range(len(names)), names)
-    axis.set(xlim=(25, 100.5), ylim=(-0.6, len(names) - 0.4), xlabel="accuracy on the test split, %")
+            axis.text(25, row + 0.15, f"learns from {line}", va="center", ha="left", fontsize=9, fontweight="bold")
+            axis.axhline(row - 0.45, color="0.8", linewidth=0.8)
+    for place, title in ((102.5, "fresh"), (108.5, "test")):
+        axis.text(place, -1, title, va="center", ha="center", fontsize=9, fontweight="bold")
+    axis.axvline(_HUMAN, color="0.5", linewidth=1, linestyle="--", label="people, default data")
+    names_only = [line if line in accuracies else "" for line in lines]
+    axis.set_yticks(range(len(lines)), names_only)
+    axis.set(xlim=(25, 100.5), ylim=(len(lines) - 0.4, -0.6), xlabel="accuracy, %")
     axis.grid(axis="x", color="0.9")
     axis.set_axisbelow(True)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(left=False)
-    axis.legend(loc="upper left", frameon=False)
-    axis.set_title("MNIST-1D baselines: every seed; the numbers are means", loc="left", fontsize=11)
+    handles, labels = axis.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    axis.set_title("MNIST-1D baselines", loc="left", fontsize=11)
     return figure
+
+
+def _draw_baseline(axis: Any, row: int, found: Accuracies, generator: np.random.Generator) -> None:
+    """One row of `plot_baselines`, with its numbers at the right."""
+    values = 100 * np.asarray(found.seeds)
+    mean, bar = values.mean(), [row - 0.3, row + 0.3]
+    if found.group is None:
+        axis.plot([mean] * 2, bar, color="black", linewidth=2, label="bayes: the optimum")
+    else:
+        height = row + generator.uniform(-0.18, 0.18, len(values))
+        half = 196 * found.split_error
+        label = "95 % interval of the mean for the choice of the test samples"
+        axis.barh(row, 2 * half, left=mean - half, height=0.5, color="C0", alpha=0.15, linewidth=0, label=label)
+        axis.scatter(values, height, s=9, alpha=0.35, color="C0", linewidths=0, label="test split, one seed")
+        axis.plot([mean] * 2, bar, color="C0", linewidth=2, label="test split, mean of the seeds")
+    if found.literature is not None:
+        axis.plot(100 * found.literature, row, "D", color="C1", markersize=5, label="literature")
+    if found.fresh is not None and found.group is not None:
+        axis.plot(100 * found.fresh, row, "o", color="C3", markersize=5, label="released checkpoint, fresh samples")
+    fresh = "–" if found.fresh is None else f"{100 * found.fresh:.2f}"
+    for place, text in ((102.5, fresh), (108.5, f"{mean:.2f}")):
+        axis.text(place, row, text, va="center", ha="center", fontsize=9)
 
 
 def plot_class_means(config: GeneratorConfig | None = None) -> Figure:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Renew the tables of configurations, baselines, Bayes error in the READMEs, from the code and the recorded results.
+"""Renew the tables of configurations, baselines, augmentation, Bayes error in the READMEs, from the code and the recorded results.
 
     .venv/bin/python scripts/update_readme.py          # tables, and dataset_card/figures/baselines.png
 
@@ -17,7 +17,7 @@ from readme import put_section
 from mnist1d_hf import plots
 from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.data import describe
-from mnist1d_hf.studies import bayes_error
+from mnist1d_hf.studies import bayes_error, spatial_prior
 from mnist1d_hf.training import tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +30,7 @@ def main() -> None:
     for name, table, readme in (
         ("baselines", tables.short_markdown(), ROOT / "README.md"),
         ("baselines", tables.markdown(), PACKAGE / "training" / "README.md"),
+        ("plain augmentation", spatial_prior.markdown(), PACKAGE / "training" / "README.md"),
         ("configurations", describe.markdown(), PACKAGE / "data" / "README.md"),
         ("bayes error", bayes_error.markdown(), PACKAGE / "data" / "README.md"),
     ):

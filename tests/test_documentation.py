@@ -12,7 +12,7 @@ import pytest
 
 import mnist1d_hf
 from mnist1d_hf.data import describe
-from mnist1d_hf.studies import bayes_error, recorded
+from mnist1d_hf.studies import bayes_error, recorded, spatial_prior
 from mnist1d_hf.training import tables
 
 MODULES = ["mnist1d_hf", *(item.name for item in pkgutil.walk_packages(mnist1d_hf.__path__, "mnist1d_hf."))]
@@ -78,6 +78,7 @@ def test_readme_links_lead_somewhere(path):
     [
         ("README.md", tables.short_markdown),
         ("mnist1d_hf/training/README.md", tables.markdown),
+        ("mnist1d_hf/training/README.md", spatial_prior.markdown),
         ("mnist1d_hf/data/README.md", describe.markdown),
         ("mnist1d_hf/data/README.md", bayes_error.markdown),
         ("mnist1d_hf/studies/README.md", recorded.markdown),

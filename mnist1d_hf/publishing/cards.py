@@ -39,10 +39,10 @@ from mnist1d_hf.publishing.repositories import (
     evaluated_on,
     published_config,
 )
-from mnist1d_hf.studies import bayes_error
+from mnist1d_hf.studies import bayes_error, spatial_prior
 from mnist1d_hf.training.recipes import NOTES
 from mnist1d_hf.training.statistics import standard_error, wilson_interval
-from mnist1d_hf.training.tables import bayes_results
+from mnist1d_hf.training.tables import GROUPS, bayes_results, learns_from
 
 # Configuration -> split -> what was measured of its file: see `mnist1d_hf.publishing.staging.measure_split`.
 Splits = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -139,7 +139,9 @@ def dataset_card(
     protocol = {name: found for name, found in baselines.items() if _follows_paper(found)}
     paper = sorted((found for found in protocol.values() if found["data"]["configuration"] == "default"), key=mean)
     counts = [str(found["test_accuracy"]["n"]) for found in paper]
-    ordered = sorted(baselines.items(), key=lambda item: (split_of(item[1]), mean(item[1])))
+    ordered = sorted(baselines.items(), key=lambda item: (item[1]["released"]["fresh"] or 0, mean(item[1])))
+    rows = [(name, found, splits[split_of(found)]["test"]["rows"]) for name, found in ordered]
+    grouped = {group: [row for row in rows if learns_from(row[1]) == group] for group in GROUPS}
     values = {
         "repo_id": repo_id,
         "splits": splits,
@@ -155,14 +157,15 @@ def dataset_card(
         "arguments": describe.markdown_table(describe.ARGUMENT_COLUMNS, describe.argument_rows("default")),
         "components": next(n for n in range(1, 41) if sum(variance[:n]) >= 0.95),
         "namespace": repo_id.partition("/")[0],
-        "baselines": [(name, found, splits[split_of(found)]["test"]["rows"]) for name, found in ordered],
+        "groups": {group: members for group, members in grouped.items() if members},
         "bayes": bayes_results(),
         "papers": [f"`{name}`" for name in protocol],
         "paper": [(network_words(found["recipe"]["network"])[0], found["test_accuracy"]) for found in paper],
         "paper_seeds": counts if len(set(counts)) > 1 else counts[:1],
         "reference": paper[-1],
         "bayes_error": bayes_error.markdown(),
-        "best": max(mean(found) for found in baselines.values() if split_of(found) == "default"),
+        "plain_augmentation": spatial_prior.markdown(),
+        "best": max(found["released"]["fresh"] or 0 for found in baselines.values()),
     }
     return _card(dataset_metadata(splits), "dataset.md", values)
 
@@ -224,6 +227,7 @@ def model_card(
         "config": config,
         "found": results,
         "recipe": results["recipe"],
+        "plain_augmentation": spatial_prior.markdown(),
         "note": textwrap.fill(NOTES.get(results["recipe"]["name"], ""), 120),
         "kind": kind,
         "shape": shape,

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mnist1d_hf.studies.frames import select
+from mnist1d_hf.studies.recorded import kept_findings, recorded
 from mnist1d_hf.studies.spatial_prior import (
     DENSE,
     KINDS,
@@ -92,6 +93,14 @@ def test_what_augmentation_closes_is_a_finding():
     found = {finding.name: finding for finding in findings(table())}
     assert found["gap, naive"].mean == pytest.approx(100 * (96.5 - 73.3) / (96.8 - 73.3), abs=4)
     assert found["synthesis, people"].mean == pytest.approx(97.9 - 95.8, abs=0.8)
+    assert found["CNN, naive"].mean == pytest.approx(98.0, abs=0.8)
+    assert found["CNN gain, naive"].mean == pytest.approx(98.0 - 96.8, abs=0.8)
+
+
+def test_plain_augmentation_lowers_the_cnn():
+    """As the cards and the README of the training say in words."""
+    found = {finding.name: finding for finding in kept_findings(recorded(STUDY.name).verdict())}
+    assert found["CNN gain, naive"].high < 0 < found["gap, naive"].low
 
 
 def test_each_seed_has_an_order_of_its_own():
