@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""Renew the tables of configurations, baselines, augmentation, Bayes error in the READMEs, from the code and the recorded results.
+"""Renew the tables of configurations, baselines, augmentation, Bayes error in the READMEs, from the code and the
+recorded results.
 
     .venv/bin/python scripts/update_readme.py          # tables, and dataset_card/figures/baselines.png
 
