@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _COLORS = [f"C{number}" for number in range(10)]
 _HUMAN = 95.8  # accuracy of a person over 500 signals, in percent (Greydanus & Kobak 2024)
+_COLUMNS = (104, 110.5)  # where the numbers at the right of the baselines stand, on the axis in percent
 _STYLE: dict[str, Any] = {"linewidth": 1.4, "solid_joinstyle": "round"}
 # Signals of the stream `FRESH_SEED`, the one that networks are evaluated on.
 UNSURE = (177655, 241770, 315768, 76354)  # of the least sure ones in the first million: four pairs of classes
@@ -111,7 +112,7 @@ def plot_baselines(accuracies: Mapping[str, Accuracies]) -> Figure:
         else:
             axis.text(25, row + 0.15, f"learns from {line}", va="center", ha="left", fontsize=9, fontweight="bold")
             axis.axhline(row - 0.45, color="0.8", linewidth=0.8)
-    for place, title in ((102.5, "fresh"), (108.5, "test")):
+    for place, title in zip(_COLUMNS, ("fresh", "test"), strict=True):
         axis.text(place, -1, title, va="center", ha="center", fontsize=9, fontweight="bold")
     axis.axvline(_HUMAN, color="0.5", linewidth=1, linestyle="--", label="people, default data")
     names_only = [line if line in accuracies else "" for line in lines]
@@ -130,23 +131,24 @@ def plot_baselines(accuracies: Mapping[str, Accuracies]) -> Figure:
 
 def _draw_baseline(axis: Any, row: int, found: Accuracies, generator: np.random.Generator) -> None:
     """One row of `plot_baselines`, with its numbers at the right."""
-    values = 100 * np.asarray(found.seeds)
-    mean, bar = values.mean(), [row - 0.3, row + 0.3]
+    values, bar = 100 * np.asarray(found.seeds), [row - 0.3, row + 0.3]
+    mean = 100 * float(np.mean(found.seeds))  # rounds as in the tables
     if found.group is None:
         axis.plot([mean] * 2, bar, color="black", linewidth=2, label="bayes: the optimum")
     else:
         height = row + generator.uniform(-0.18, 0.18, len(values))
         half = 196 * found.split_error
-        label = "95 % interval of the mean for the choice of the test samples"
+        label = "95 % interval for the test samples"
         axis.barh(row, 2 * half, left=mean - half, height=0.5, color="C0", alpha=0.15, linewidth=0, label=label)
         axis.scatter(values, height, s=9, alpha=0.35, color="C0", linewidths=0, label="test split, one seed")
         axis.plot([mean] * 2, bar, color="C0", linewidth=2, label="test split, mean of the seeds")
     if found.literature is not None:
         axis.plot(100 * found.literature, row, "D", color="C1", markersize=5, label="literature")
     if found.fresh is not None and found.group is not None:
-        axis.plot(100 * found.fresh, row, "o", color="C3", markersize=5, label="released checkpoint, fresh samples")
+        style = {"markersize": 9, "markerfacecolor": "none", "markeredgewidth": 1.6, "clip_on": False}
+        axis.plot(100 * found.fresh, row, "o", color="C3", label="released checkpoint, fresh samples", **style)
     fresh = "–" if found.fresh is None else f"{100 * found.fresh:.2f}"
-    for place, text in ((102.5, fresh), (108.5, f"{mean:.2f}")):
+    for place, text in zip(_COLUMNS, (fresh, f"{mean:.2f}"), strict=True):
         axis.text(place, row, text, va="center", ha="center", fontsize=9)
 
 
