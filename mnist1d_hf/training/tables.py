@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,7 +92,7 @@ def _grouped() -> list[tuple[Pretrained, dict[str, Any]]]:
     return sorted(entries, key=lambda pair: GROUPS.index(learns_from(pair[1])))
 
 
-def learns_from(found: dict[str, Any]) -> str:
+def learns_from(found: Mapping[str, Any]) -> str:
     """Which of `GROUPS` a baseline belongs to, from its results.
 
     >>> learns_from(results("resnet"))
@@ -103,7 +104,7 @@ def learns_from(found: dict[str, Any]) -> str:
     return {"default": GROUPS[0], "shuffled": GROUPS[3]}.get(data, GROUPS[2])
 
 
-def split_error(found: dict[str, Any]) -> float:
+def split_error(found: Mapping[str, Any]) -> float:
     """The standard error of the mean test accuracy that comes from the test samples, from a baseline's results."""
     data = found["data"]["configuration"]
     _, rows = find_configuration("default" if data == "stream" else data).generator.split_sizes()
