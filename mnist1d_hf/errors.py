@@ -67,11 +67,12 @@ def did_you_mean(name: object, legal: Iterable[str]) -> str:
 
     >>> did_you_mean("sed", ["seed", "padding"])
     "did you mean 'seed'? Allowed: seed, padding"
+    >>> did_you_mean("learning", ["seed", "padding"])
+    'use one of: seed, padding'
     """
     legal = list(legal)
     near = nearest(name, legal)
-    hint = "" if near is None else f"did you mean {near!r}? "
-    return f"{hint}Allowed: {', '.join(legal)}"
+    return f"{'use one of' if near is None else f'did you mean {near!r}? Allowed'}: {', '.join(legal)}"
 
 
 def nearest(name: object, legal: Iterable[str], cutoff: float = 0.6) -> str | None:

@@ -244,5 +244,5 @@ def test_installed_command(tmp_path):
         check=False,
     )
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("mnist1d-hf: unknown configuration 'nope': Allowed: default, ")
+    assert result.stderr.startswith("mnist1d-hf: unknown configuration 'nope': use one of: default, ")
     assert not list(tmp_path.iterdir())

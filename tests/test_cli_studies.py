@@ -48,6 +48,7 @@ def test_the_verdict_is_recomputed(finished):
     done = call("study", "pooling", "--verdict", "-o", folder)
     assert done.returncode == 0, done.stderr
     assert "recomputed from 2 rows, equal to the verdict that is kept there" in done.stdout
+    assert "Not the settings of the full run" in done.stdout
 
 
 def test_another_verdict_is_told(finished, tmp_path):
@@ -83,7 +84,12 @@ def test_the_list_names_all_studies():
         (("pooling", "--verdict", "--quick"), "--verdict: goes with --output alone"),
         (("pooling", "--verdict", "--num-proc", "2"), "--verdict: goes with --output alone"),
         (("pooling", "--list", "--quick"), "--list: goes with the name of a study alone"),
+        (("pooling", "--list", "--device", "cuda"), "--list: goes with the name of a study alone"),
         (("--quick",), "study: give the name of one"),
+        (("--num-proc", "3"), "study: give the name of one"),
+        (("--device", "cuda"), "study: give the name of one"),
+        (("pooling", "--set", "learning=3"), "unknown setting 'learning': use one of: seeds, "),
+        (("",), "unknown study '': use one of: "),
         (("pooling", "--quick", "-o", "s3://bucket/x"), "s3://bucket/x: expected a folder of this machine"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

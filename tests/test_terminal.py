@@ -13,6 +13,7 @@ import pytest
 from mnist1d_hf.cli.terminal import run_main
 from mnist1d_hf.errors import InvalidValueError, OutputError
 
+INTERRUPTED = "interrupted; nothing half-written was kept, and the same command goes on from what is finished"
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
 
@@ -22,7 +23,7 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
         (InvalidValueError("seeds: expected 3,\nfound 2"), 2, "name: seeds: expected 3, found 2"),
         (OutputError("a: damaged"), 2, "name: a: damaged"),
         (FileNotFoundError(2, "No such file", "b"), 2, "name: b: No such file; choose another place or make room"),
-        (KeyboardInterrupt(), 130, "name: interrupted; nothing half-written was kept"),
+        (KeyboardInterrupt(), 130, f"name: {INTERRUPTED}"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -44,8 +44,9 @@ def study(
     listed: Annotated[bool, typer.Option("--list", help="List the studies: question, cost, settings.")] = False,
 ) -> None:
     """Run a study, and say which claims of the literature it reproduces. Interrupted, the same command continues."""
+    tuned = quick or bool(changes) or num_proc is not None or device != "cpu"
     if name is None:
-        if quick or output is not None or changes or verdict:
+        if tuned or output is not None or verdict:
             raise InvalidValueError("study: give the name of one; `mnist1d-hf study --list` lists them")
         _list()
         return
@@ -53,11 +54,11 @@ def study(
 
     chosen = find_study(name)
     if listed:
-        if quick or output is not None or changes or verdict:
+        if tuned or output is not None or verdict:
             raise InvalidValueError("--list: goes with the name of a study alone")
         _describe(chosen)
     elif verdict:
-        if quick or changes or num_proc is not None or device != "cpu":
+        if tuned:
             raise InvalidValueError("--verdict: goes with --output alone; the table has its settings beside it")
         _recompute(chosen, output)
     else:
@@ -80,8 +81,7 @@ def _run(chosen: Study[Any], settings: Settings, folder: str, num_proc: int | No
         table = job.run(advance)
     _print_summary(chosen, table, job.output.cost())
     _print_claims(chosen, job.output.verdict())
-    if settings != chosen.full:
-        _say("Not the settings of the full run: this shows that everything works, not whether the claims hold.")
+    _warn_of_other_settings(chosen, settings.to_dict())
     _say(f"{job.output.folder}: {len(table):,} rows, figure and verdict in {time.perf_counter() - started:.1f} s")
 
 
@@ -100,9 +100,15 @@ def _recompute(chosen: Study[Any], folder: str | None) -> None:
     again = as_kept(chosen, table, kept.store.read(TABLE))
     _print_summary(chosen, table, kept.cost())
     _print_claims(chosen, again)
+    _warn_of_other_settings(chosen, kept.manifest()["settings"])
     if again != kept.verdict():
         raise OutputError(f"{kept.folder}: the verdict that is kept there is another; the study's command renews it")
     _say(f"{kept.folder}: recomputed from {len(table):,} rows, equal to the verdict that is kept there")
+
+
+def _warn_of_other_settings(chosen: Study[Any], settings: dict[str, Any]) -> None:
+    if settings != chosen.full.to_dict():
+        _say("Not the settings of the full run: this shows that everything works, not whether the claims hold.")
 
 
 def _list() -> None:
@@ -131,7 +137,7 @@ def _print_summary(chosen: Study[Any], table: Any, cost: dict[str, Any]) -> None
 def _print_claims(chosen: Study[Any], verdict: dict[str, Any]) -> None:
     from mnist1d_hf.studies.recorded import kept_claims, kept_findings
 
-    columns = ("claim", "published", "kind", "measured (95 % interval)", "seeds", "outcome")
+    columns = ("claim", "published", "kind", "measured (95 % interval)", "n", "outcome")
     rows: list[tuple[str, ...]] = [
         (claim.name, claim.literature, claim.kind, claim.measured, str(claim.n), claim.outcome)
         for claim in kept_claims(verdict)
@@ -142,7 +148,7 @@ def _print_claims(chosen: Study[Any], verdict: dict[str, Any]) -> None:
         found: list[tuple[str, ...]] = [
             (finding.name, f"{finding.measured} {finding.unit}".rstrip(), str(finding.n)) for finding in findings
         ]
-        print_table("Findings", ("finding", "measured (95 % interval)", "seeds"), found, right=(2,), width=120)
+        print_table("Findings", ("finding", "measured (95 % interval)", "n"), found, right=(2,), width=120)
     _say(verdict["headline"])
 
 

@@ -22,6 +22,7 @@ from rich.text import Text
 from mnist1d_hf.errors import UserError
 
 INTERRUPTED = 130  # exit code
+_INTERRUPTED = "interrupted; nothing half-written was kept, and the same command goes on from what is finished"
 
 console = Console(soft_wrap=True, highlight=False, markup=False)  # lines are printed as they are
 messages = Console(stderr=True)
@@ -53,7 +54,7 @@ def run_main(name: str, main: Callable[[], int | None]) -> NoReturn:
     except (UserError, OSError) as error:
         message, code = _one_line(error), 2
     except KeyboardInterrupt:
-        message, code = "interrupted; nothing half-written was kept", INTERRUPTED
+        message, code = _INTERRUPTED, INTERRUPTED
     print(f"{name}: {message.rstrip('.')}", file=sys.stderr)
     sys.exit(code)
 

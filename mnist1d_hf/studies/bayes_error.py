@@ -419,6 +419,10 @@ def _draw_points(axis: Any, noises: NDArray[Any], accuracies: Sequence[tuple[flo
 
 
 def _draw_confusion(axis: Any, rows: pd.DataFrame) -> None:
+    if not len(rows):
+        axis.set_axis_off()
+        axis.set_title("No signals of the default data (noise x 1)", fontsize=10)
+        return
     counts = np.sum(list(rows["expected_confusion"]), axis=0).reshape(CLASSES, CLASSES)
     counts *= 1e6 / rows["signals"].sum()
     np.fill_diagonal(counts, 0.0)

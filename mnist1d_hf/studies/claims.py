@@ -1,8 +1,9 @@
-"""The rule that decides whether a published claim is reproduced, and findings, which nobody published before.
+"""The rule that decides whether a published claim is reproduced, and findings, which have no outcome.
 
-A *claim* is a number or a direction of the literature; it is reproduced, not reproduced, or undecided. A *finding* is a
-measurement of ours without a published counterpart; it has an estimate and an interval, and no outcome. All intervals
-are two-sided 95 % intervals over independent seeds. Values are given as a pandas Series indexed by seed, as
+A *claim* is a number or a direction of the literature; it is reproduced, not reproduced, undecided, or not decidable. A
+*finding* is a measurement of ours that has no outcome: nobody published it before; or it has no seeds (the source's own
+run, or a measurement in which nothing is random) and so no interval, and its text states the published number. All
+intervals are two-sided 95 % intervals over independent seeds. Values are given as a pandas Series indexed by seed, as
 `frames.by_seed` makes it, so that n can only be a number of seeds, and differences are taken seed by seed.
 """
 
@@ -21,9 +22,10 @@ from scipy import stats
 from mnist1d_hf.errors import InvalidValueError
 from mnist1d_hf.training.statistics import Summary, summarize, wilson_interval
 
-REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
+REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_DECIDABLE = "reproduced", "not reproduced", "undecided", "not decidable"
 RUN, MEAN, DIRECTION, LAW = "one run", "mean", "direction", "law"  # what was published
 LEVEL = 0.95  # of every interval
+MANY = 100  # seeds: a number that these cannot decide is not decidable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class Finding:
         return f"{_digits(self.mean, width)} ({_digits(self.low, width)} to {_digits(self.high, width)})"
 
     def to_dict(self) -> dict[str, Any]:
-        """In plain types, for files: numbers with six digits, None for NaN and infinity."""
+        """In plain types, for files: numbers with eight digits, None for NaN and infinity."""
         return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
 
 
@@ -72,9 +74,12 @@ class Claim(Finding):
         low, high: of one further run of ours (kind "one run"), of our mean with the published one's error included
             ("mean"), of our mean difference ("direction"), or of our estimate ("law").
         kind: what was published: "one run", "mean" (with its standard deviation), "direction" (a difference above 0),
-            or "law" (a number that a theory states, without an error).
+            "law" (a number that a theory states, without an error), or in the study's own words something that is
+            compared as if it were one run.
         published: the published number, in the unit of the measurement; 0 for a direction.
         effect: size of the effect that the source reports. An interval that is wider than that could hardly fail.
+        least_width: width that the interval would have with a hundred seeds of the same standard deviation; 0 for
+            directions and laws.
         literature: what was published, in words: "94 ± 2 %, three runs".
         source: where it was published.
         error_rate: probability that the published number lies outside by chance alone.
@@ -83,6 +88,7 @@ class Claim(Finding):
     kind: str
     published: float
     effect: float = math.inf
+    least_width: float = 0.0
     literature: str = ""
     source: str = ""
     error_rate: float = 1 - LEVEL
@@ -90,8 +96,9 @@ class Claim(Finding):
     @property
     def outcome(self) -> str:
         """A number is reproduced if it lies in the interval, and not reproduced if it lies outside; undecided if the
-        interval is wider than the effect, although the number lies inside. A direction is reproduced if the interval
-        lies above 0, not reproduced if it lies below, and undecided if it contains 0. Without an interval (fewer than
+        interval is wider than the effect, although the number lies inside, and not decidable if it would be wider with
+        a hundred seeds, too: single runs, or the published mean, scatter too much. A direction is reproduced if the
+        interval lies above 0, not reproduced if it lies below, and undecided if it contains 0. Without an interval (fewer than
         two seeds, or a value that is not finite) everything is undecided."""
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             return UNDECIDED
@@ -99,7 +106,9 @@ class Claim(Finding):
             return REPRODUCED if self.low > 0 else NOT_REPRODUCED if self.high < 0 else UNDECIDED
         if not self.low <= self.published <= self.high:
             return NOT_REPRODUCED
-        return UNDECIDED if self.high - self.low > self.effect else REPRODUCED
+        if self.high - self.low <= self.effect:
+            return REPRODUCED
+        return NOT_DECIDABLE if self.least_width > self.effect else UNDECIDED
 
     def to_dict(self) -> dict[str, Any]:
         """In plain types, for files, with the outcome."""
@@ -126,7 +135,7 @@ def claim_run(
         published: the number of the published run.
         effect: size of the effect that the source reports, in the same unit; a wider interval decides nothing.
         test_error: standard error from the choice of test samples (see `sampling_error`), where the source has others.
-        details: `literature`, by default the number; and `source`.
+        details: `literature`, by default the number; `source`; and `kind`, by default one run.
 
     Raises:
         InvalidValueError: the values are not one for each seed.
@@ -137,8 +146,11 @@ def claim_run(
     ('93.2 (92.4 to 94.0)', 'not reproduced')
     """
     found = _summary(values)
-    half = _quantile(found.n - 1) * found.std * math.sqrt(1 + 1 / found.n) if found.n > 1 else math.nan
-    return _number(RUN, name, text, found, half, published, test_error, effect, unit, details)
+
+    def half(n: int) -> float:
+        return _quantile(n - 1) * found.std * math.sqrt(1 + 1 / n)
+
+    return _number(details.pop("kind", RUN), name, text, found, half, published, test_error, effect, unit, details)
 
 
 def claim_average(
@@ -167,11 +179,14 @@ def claim_average(
     'reproduced'
     """
     found, theirs = _summary(values), std**2 / runs
-    half = math.nan
-    if found.n > 1 and runs > 1:
-        ours = found.std**2 / found.n
-        freedom = (ours + theirs) ** 2 / (ours**2 / (found.n - 1) + theirs**2 / (runs - 1)) if ours + theirs else 1.0
-        half = _quantile(freedom) * math.sqrt(ours + theirs)
+
+    def half(n: int) -> float:
+        ours = found.std**2 / n
+        if runs < 2 or ours + theirs == 0:
+            return 0.0 if runs > 1 else math.nan
+        freedom = (ours + theirs) ** 2 / (ours**2 / (n - 1) + theirs**2 / (runs - 1))
+        return _quantile(freedom) * math.sqrt(ours + theirs)
+
     details = {"literature": f"{published:g} ± {std:g} {unit}".strip() + f", {runs} runs", **details}
     details["error_rate"] = 1 - LEVEL if runs > 3 else 0.07
     return _number(MEAN, name, text, found, half, published, test_error, effect, unit, details)
@@ -332,7 +347,7 @@ def headline(claims: Sequence[Claim], findings: Sequence[Finding] = ()) -> str:
     line = f"{first.text.rstrip('.')}: {first.outcome}, {first.measured} {first.unit}".rstrip() + "."
     if others:
         outcomes = [claim.outcome for claim in claims]
-        counts = [f"{outcomes.count(kind)} {kind}" for kind in (REPRODUCED, NOT_REPRODUCED, UNDECIDED)]
+        counts = [f"{outcomes.count(kind)} {kind}" for kind in (REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_DECIDABLE)]
         line += f" Of {len(claims)} claims: {', '.join(counts)}; by chance alone {chance(claims):.1f} not reproduced."
     return line
 
@@ -356,14 +371,16 @@ def _number(
     name: str,
     text: str,
     found: Summary,
-    half: float,
+    half: Callable[[int], float],
     published: float,
     test_error: float,
     effect: float,
     unit: str,
     details: dict[str, Any],
 ) -> Claim:
-    half = math.hypot(half, stats.norm.ppf((1 + LEVEL) / 2) * test_error)
+    """A claim about a number; `half` is half the width of the interval for n seeds, without the test error."""
+    error = stats.norm.ppf((1 + LEVEL) / 2) * test_error
+    ours, least = (math.hypot(half(n), error) if found.n > 1 else math.nan for n in (found.n, MANY))
     details = {"literature": f"{published:g} {unit}".strip(), **details}
     return Claim(
         name=name,
@@ -371,9 +388,10 @@ def _number(
         kind=kind,
         published=published,
         effect=effect,
+        least_width=2 * least,
         mean=found.mean,
-        low=found.mean - half,
-        high=found.mean + half,
+        low=found.mean - ours,
+        high=found.mean + ours,
         n=found.n,
         unit=unit,
         **details,
@@ -387,11 +405,13 @@ def _quantile(freedom: float) -> float:
 def _digits(value: float, width: float = 0.0) -> str:
     """Three significant digits, or all digits before the decimal point; as many more as show an interval of this width.
 
-    >>> _digits(0.0056), _digits(73.44), _digits(123456.0), _digits(0.0), _digits(31.352, 0.23)
-    ('0.00560', '73.4', '123456', '0.00', '31.35')
+    >>> _digits(0.0056), _digits(73.44), _digits(123456.0), _digits(0.0), _digits(31.352, 0.23), _digits(2e31)
+    ('0.00560', '73.4', '123456', '0.00', '31.35', '2e+31')
     """
     if not math.isfinite(value):
         return "nan"
+    if abs(value) >= 1e9:
+        return f"{value:.3g}"
     places = [2 - math.floor(math.log10(abs(value))) if value else 2]
     if width > 0:
         places.append(1 - math.floor(math.log10(width)))
@@ -400,5 +420,5 @@ def _digits(value: float, width: float = 0.0) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
+        return float(f"{value:.8g}") if math.isfinite(value) else None
     return value

@@ -39,6 +39,8 @@ Deviations:
   one of each. Accuracies are measured on 10,000 fresh samples instead of 1,000; the intervals contain the sampling
   error of both.
 - The mean of five at 50 % and 80 % is over sparsities in steps of 0.05, there 0.01; from 90 % on the steps are equal.
+- The mean of the two trials is compared as if it were one run, which is lenient: means scatter less than runs. So are
+  the fractions of neighbours; how many runs their means and ± are of is not printed with them.
 - The transfer to signals with permuted chunks is left out: the source prints no number.
 - Before this version pruning looked at the weights of step 1,500, products of matrices were in bfloat16, and means of
   five were compared with points.
@@ -98,6 +100,8 @@ FIVE = {  # mask -> sparsity -> two trials, averaged over five neighbouring spar
     "random": {0.5: (63.9, 63.2), 0.8: (66.7, 66.8), 0.92: (59.7, 62.1), 0.95: (52.7, 54.1), 0.97: (40.0, 38.2)},
 }
 NEIGHBOURS = {"lottery": 0.0093, "random": 0.0056}  # fraction of pairs in the first layer that are both kept
+PLUS_MINUS = {"lottery": 0.0011, "random": 0.0006}  # of these
+TRIALS, AVERAGE = "mean of two runs", "mean"  # what is compared with one run of ours
 DENSE_EFFECT = 11.7  # points from the whole network (63.3, mean of four) to the ticket of 92 % (75.0)
 THEIR_TEST, OUR_TEST = 1000, 10000  # test samples
 CLOSE = (
@@ -148,6 +152,8 @@ class LotterySettings(Settings):
             raise InvalidValueError(f"sparsities: expected fractions that rise from 0 to below 1, found {found}")
         if self.pruned_at > self.steps:
             raise InvalidValueError(f"pruned_at: expected at most {self.steps}, the steps, found {self.pruned_at}")
+        if self.width < 2:
+            raise InvalidValueError("width: expected at least 2, to rewire the connections of units, found 1")
         if self.ticket not in self.sparsities[1:]:
             raise InvalidValueError(f"ticket: expected one of the sparsities above 0, found {self.ticket}")
 
@@ -338,7 +344,8 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     for mask, values in (("lottery", ticket), ("random", random)):
         text = f"Fraction of neighbouring pairs that a {mask} mask keeps in the first layer"
         effect = NEIGHBOURS["lottery"] - NEIGHBOURS["random"]
-        found.append(claim_run(f"neighbours, {mask}", text, values, NEIGHBOURS[mask], effect=effect, source=SOURCE))
+        details = {"literature": f"{NEIGHBOURS[mask]:g} ± {PLUS_MINUS[mask]:g}", "source": SOURCE, "kind": AVERAGE}
+        found.append(claim_run(f"neighbours, {mask}", text, values, NEIGHBOURS[mask], effect=effect, **details))
     for published, source, measured in ((POINTS, SOURCE, _at), (FIVE, MEANS, _mean_of_five)):
         for sparsity in sorted(published["lottery"]):
             effect = DENSE_EFFECT
@@ -358,10 +365,10 @@ def claims(table: pd.DataFrame) -> list[Claim]:
 def _pruned(
     mask: str, sparsity: float, values: pd.Series, trials: tuple[float, float], effect: float, source: str
 ) -> Claim:
-    """An accuracy while pruning. The two trials share a dataset, so their mean counts as one run."""
+    """An accuracy while pruning. The two trials share a dataset, so their mean is compared as if it were one run."""
     kind, value = ("" if source == SOURCE else ", mean of five"), float(np.mean(trials))
     text = f"Test accuracy at {sparsity:.0%} sparsity, {mask} mask{kind}"
-    details = {"literature": f"{trials[0]:g} and {trials[1]:g} %", "source": source, "unit": "%"}
+    details = {"literature": f"{trials[0]:g} and {trials[1]:g} %", "source": source, "unit": "%", "kind": TRIALS}
     error = sampling_error(value, THEIR_TEST, OUR_TEST)
     return claim_run(f"{mask}, {sparsity:.0%}{kind}", text, values, value, effect=effect, test_error=error, **details)
 

@@ -70,7 +70,7 @@ def kept_findings(verdict: dict[str, Any]) -> list[Finding]:
 
 def _values(item: dict[str, Any]) -> dict[str, Any]:
     """The fields of a claim or finding; a number that was not finite is kept as None."""
-    missing = {"mean": math.nan, "low": math.nan, "high": math.nan, "effect": math.inf}
+    missing = {"mean": math.nan, "low": math.nan, "high": math.nan, "effect": math.inf, "least_width": math.nan}
     filled = {key: missing.get(key) if value is None else value for key, value in item.items()}
     return {key: value for key, value in filled.items() if key != "outcome"}
 
@@ -110,7 +110,7 @@ def markdown() -> str:
 
 
 def _claims_table(claims: list[Claim]) -> str:
-    columns = ("claim", "published", "place", "measured (95 % interval)", "seeds", "outcome")
+    columns = ("claim", "published", "place", "measured (95 % interval)", "n", "outcome")
     rows: list[tuple[str, ...]] = [
         (
             claim.text,
@@ -129,7 +129,7 @@ def _findings_table(findings: list[Finding]) -> str:
     rows: list[tuple[str, ...]] = [
         (finding.text, f"{finding.measured} {finding.unit}".rstrip(), str(finding.n)) for finding in findings
     ]
-    return markdown_table(("finding", "measured (95 % interval)", "seeds"), rows)
+    return markdown_table(("finding", "measured (95 % interval)", "n"), rows)
 
 
 def _duration(seconds: float) -> str:

@@ -310,7 +310,7 @@ def _shuffling(table: pd.DataFrame) -> list[Claim]:
         loss = paper_accuracy(table, network, "normal") - paper_accuracy(table, network, "permuted")
         text = f"Shuffling the points of the signals costs the {NAMES[network]} accuracy"
         printed = NOTEBOOK["normal"][network] - NOTEBOOK["shuffled"][network]
-        details = {"literature": f"-{printed:.1f}", "source": PRINTED, "unit": "points"}
+        details = {"literature": f"{printed:+.1f}", "source": PRINTED, "unit": "points"}
         found.append(claim_direction(f"shuffling, {NAMES[network]}", text, loss, **details))
     lead = paper_accuracy(table, "mlp", "permuted") - paper_accuracy(table, "cnn", "permuted")
     details = {"literature": "+12 and +7.3", "source": f"{TABLE_1}; notebook", "unit": "points"}

@@ -159,7 +159,8 @@ def test_an_interrupt_ends_everything(server):
     """Ctrl-C while the first is published: the second is not begun. Given again, the command finishes."""
     server.faults = [Fault("POST", "/commit/", lambda _: os.kill(os.getpid(), signal.SIGINT))]
     done = command("models", "--namespace", "user", "logistic", "logistic-shuffled")
-    assert (done.code, done.errors.splitlines()[-1]) == (130, "mnist1d-hf: interrupted; nothing half-written was kept")
+    assert done.code == 130
+    assert done.errors.splitlines()[-1].startswith("mnist1d-hf: interrupted; nothing half-written was kept")
     assert ("model", "user/mnist1d-logistic-shuffled") not in server.state.repos
     assert command("models", "--namespace", "user", "logistic").code == 0
     assert len(server.repo("model", "user/mnist1d-logistic").log()) == 2

@@ -6,7 +6,7 @@ import pytest
 
 from mnist1d_hf import GeneratorConfig, list_pretrained, load_pretrained, posterior, sample
 from mnist1d_hf.data.posterior import score, stream_scale
-from mnist1d_hf.studies.bayes_error import accuracy_of, measure, p_values, surprise, with_noise
+from mnist1d_hf.studies.bayes_error import accuracy_of, figure, findings, measure, p_values, surprise, with_noise
 from mnist1d_hf.training.evaluation import evaluate
 
 FALSE_ALARMS = 1e-6  # of each test below, if the posteriors are right
@@ -79,6 +79,16 @@ def test_posteriors_of_other_noise_are_seen():
     other = GeneratorConfig(**SMALL, corr_noise_scale=1.25, iid_noise_scale=0.1)
     with pytest.raises(AssertionError):
         check([(score(x.astype(float), stream_scale(UNSURE), other).probability, label)])
+
+
+def test_a_table_without_the_default_data_is_drawn():
+    p, label = np.tile(np.eye(10), (2, 1)) * 0.9 + 0.01, np.arange(20) % 10
+    rows = [{"classifier": "Bayes", "noise": 0.5, "seed": seed, **measure(p, label)} for seed in range(2)]
+    for network in ("CNN", "ResNet"):
+        rows += [{"classifier": network, "noise": 0.5, "seed": 0, "signals": 20, "correct": 19, "loss": 0.1}]
+    table = pd.DataFrame(rows)
+    assert figure(table).axes[1].get_title() == "No signals of the default data (noise x 1)"
+    assert findings(table)
 
 
 def test_measure_counts():

@@ -10,6 +10,7 @@ from scipy import stats
 
 from mnist1d_hf.studies.claims import (
     Claim,
+    Finding,
     bootstrap,
     by_number,
     chance,
@@ -39,14 +40,18 @@ def run(values, published, **options):
         (run(NEAR, 5.2), "reproduced"),  # in the interval of one further run, though not in that of the mean
         (run(NEAR, 5.4), "not reproduced"),
         (run(NEAR, 5.4, test_error=0.2), "reproduced"),
-        (run(WIDE, 5.2), "undecided"),  # an interval wider than the effect could hardly fail
+        (run(WIDE, 5.2), "not decidable"),  # an interval wider than the effect could hardly fail
+        (run(WIDE, 5.2, effect=16.0), "undecided"),  # 23 wide; it would be 13 wide with a hundred seeds
+        (run(NEAR, 5.2, test_error=0.6), "not decidable"),  # the test samples alone make it wider than the effect
         (run(WIDE, 50.0), "not reproduced"),  # and yet it can
         (run(WIDE, 5.2, effect=50.0), "reproduced"),
         (run([5.0], 5.0), "undecided"),
         (run([5.0, math.nan], 5.0), "undecided"),
         (claim_average("a", "b", by_number(NEAR), 5.2, 0.3, 3, effect=2.0), "reproduced"),
         (claim_average("a", "b", by_number(NEAR), 5.2, 0.03, 30, effect=2.0), "not reproduced"),
-        (claim_average("a", "b", by_number(NEAR), 5.2, 2.0, 3, effect=2.0), "undecided"),
+        (claim_average("a", "b", by_number(NEAR), 5.2, 2.0, 3, effect=2.0), "not decidable"),
+        (claim_average("a", "b", by_number(WIDE), 5.2, 0.3, 30, effect=2.0), "undecided"),
+        (claim_average("a", "b", by_number([5.0]), 5.2, 0.3, 30, effect=2.0), "undecided"),
         (claim_direction("a", "b", by_number([1.0, 1.1, 0.9])), "reproduced"),
         (claim_direction("a", "b", by_number([-1.0, -1.1, -0.9])), "not reproduced"),
         (claim_direction("a", "b", by_number([1.0, -1.1, 0.2])), "undecided"),
@@ -193,8 +198,26 @@ def test_chance_counts_the_published_numbers():
     few = claim_average("a", "b", by_number([1.0, 1.1, 0.9]), 1.0, 0.1, 3, effect=5.0)
     assert chance([*claims, few]) == pytest.approx(0.17)
     assert headline(claims).endswith(
-        "Of 4 claims: 3 reproduced, 0 not reproduced, 1 undecided; by chance alone 0.1 not reproduced."
+        "Of 4 claims: 3 reproduced, 0 not reproduced, 1 undecided, 0 not decidable; by chance alone 0.1 not reproduced."
     )
+
+
+@pytest.mark.parametrize("draws", [4, 25])
+def test_what_is_not_decidable_does_not_depend_on_the_number_of_seeds(draws):
+    """Runs whose standard deviation is 1: the interval of a hundred seeds is 4.0 wide."""
+    values = np.random.default_rng(0).standard_normal(draws)
+    values = (values - values.mean()) / values.std(ddof=1)
+    assert run(values, 0.1, effect=3.0).outcome == "not decidable"
+    assert run(values, 0.1, effect=5.0).outcome == ("undecided" if draws == 4 else "reproduced")
+    assert run(values, 0.1, effect=5.0).least_width == pytest.approx(2 * 1.984 * math.sqrt(1.01), abs=0.01)
+
+
+def test_files_keep_the_digits_that_are_printed():
+    """The lower end of 1,000,000 right predictions, and a mean that diverged."""
+    found = Finding(name="a", text="b", mean=100.0, low=99.999615868, high=100.0, n=40)
+    (kept,) = kept_findings({"findings": [found.to_dict()]})
+    assert kept.measured == found.measured == "100.00000 (99.99962 to 100.00000)"
+    assert find_mean("a", "b", by_number([-3e31, 3e31, 3e30])).measured == "1e+30 (-7.36e+31 to 7.56e+31)"
 
 
 def test_findings_have_no_outcome():

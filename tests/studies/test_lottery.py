@@ -140,6 +140,7 @@ def test_positions_are_permutations():
     [
         *(("sparsities", text, "expected fractions that rise from 0") for text in ("0.1,0.5", "0,0.5,0.4", "0,0.5,1")),
         ("pruned_at", "1502", "pruned_at: expected at most 1501, the steps, found 1502"),
+        ("width", "1", "width: expected at least 2, to rewire the connections of units, found 1"),
         ("ticket", "0.925", "ticket: expected one of the sparsities above 0, found 0.925"),
     ],
 )
@@ -210,6 +211,13 @@ def test_other_values_are_not():
         assert found[name] == "not reproduced"
     assert found["transfer"] == "reproduced"
     assert outcomes(changes={("lottery", "new", "fresh"): 56.0}, noise=4)["mask above weights"] == "undecided"
+
+
+def test_means_are_not_called_runs():
+    found = {claim.name: (claim.literature, claim.kind) for claim in claims(made_up())}
+    assert found["lottery, 97%"] == ("68.1 and 67.3 %", "mean of two runs")
+    assert found["neighbours, lottery"] == ("0.0093 ± 0.0011", "mean")
+    assert found["transfer"] == ("70 %", "one run")
 
 
 def test_the_parts_of_a_ticket_add_up():

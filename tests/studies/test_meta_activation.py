@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mnist1d_hf.studies.meta_activation import (
+    LEARNED,
     LEARNED_TAIL,
     OBJECTIVES,
     PAPER,
@@ -43,6 +44,7 @@ def test_random_numbers_are_those_of_the_seed():
     [
         ({"counted": "400"}, "counted: expected at most 301"),
         ({"batch_size": "300"}, "batch_size: expected a divisor"),
+        ({"samples": "1"}, "batch_size: expected a divisor"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(changes, message):
@@ -72,6 +74,16 @@ def table(kept=9.4, seeds=10, noise=0.3, extrema=2):
 
 def test_the_notebooks_values_are_reproduced():
     assert {claim.outcome for claim in claims(table())} == {"reproduced"}
+
+
+def test_like_is_compared_with_like():
+    """The mean of the last 50 outer steps with that mean, the last step with the last step."""
+    some = table()
+    some["accuracies"] = [[*history[:-1], 70.0] if history else [] for history in some["accuracies"]]
+    found = {claim.name: claim for claim in claims(some)}
+    assert found["above ReLU"].literature == f"{LEARNED_TAIL - PAPER['relu']:+.1f}"
+    assert found["above ReLU"].mean == pytest.approx(LEARNED_TAIL + 2.9 / 50 - PAPER["relu"], abs=0.3)
+    assert (found["last step"].published, found["last step"].mean) == (LEARNED, pytest.approx(70.0))
 
 
 def test_another_shape_is_not():

@@ -113,12 +113,23 @@ def test_runs_that_diverge_count_against_agreement_and_nothing_else():
         some.loc[rows, ["rate", "objective", "last_loss"]] = end
     found = {finding.name: finding for finding in findings(some)}
     assert found["both sides agree, fresh"].mean == 86
-    assert {claim.outcome for claim in claims(some)} == {"reproduced"}
+    decided = {claim.name: claim.outcome for claim in claims(some)}
+    assert decided.pop(f"learned rate, {HIGH:g}") == "undecided"
+    assert set(decided.values()) == {"reproduced"}
     figure(some).savefig("figure.png")
+
+
+def test_rates_without_bounds_decide_nothing():
+    some = table()
+    rows = (some["part"] == "learning") & (some["start"] == HIGH) & (some["seed"] == 1)
+    some.loc[rows, "rate"] = 2e32
+    decided = {claim.name: claim for claim in claims(some)}
+    assert decided[f"learned rate, {HIGH:g}"].outcome == "not decidable"
+    assert len(decided[f"learned rate, {HIGH:g}"].measured) < 40
 
 
 def test_what_was_not_measured_is_left_out():
     some = table()
     some = some[(some["start"] == HIGH) & (some["data"] == "paper")]
-    assert not claims(some)
+    assert [(claim.name, claim.published) for claim in claims(some)] == [(f"learned rate, {HIGH:g}", 0.6243)]
     assert [finding.name for finding in findings(some)] == [f"seed 0 from {HIGH:g}"]

@@ -44,7 +44,11 @@ def outcomes(shift=0.0, noise=0.5, seeds=10):
 
 
 def test_the_papers_values_are_reproduced():
-    assert set(outcomes().values()) == {"reproduced"}
+    """As far as single runs and 1,000 test samples can tell: from 5,000 training samples on pooling gains too little."""
+    found = outcomes()
+    few = {name for name in found if name.startswith(("pooling", "less")) or name.endswith((" 1,000", " 2,000"))}
+    assert {found.pop(name) for name in few} == {"reproduced"}
+    assert (len(found), set(found.values())) == (15, {"not decidable"})
 
 
 def test_other_values_are_not():
@@ -55,5 +59,7 @@ def test_other_values_are_not():
 
 
 def test_scattered_ones_reproduce_nothing():
-    """Each interval is wider than the published gain of pooling."""
-    assert "reproduced" not in outcomes(noise=40, seeds=3).values()
+    """Each interval is wider than the published gain of pooling, and more seeds would not help."""
+    found = outcomes(noise=40, seeds=3)
+    assert "reproduced" not in found.values()
+    assert list(found.values()).count("not decidable") > 20

@@ -72,6 +72,9 @@ def outcomes(found):
 def test_published_values_are_reproduced():
     found = outcomes(table())
     assert set(found.values()) == {"reproduced"}
+    (cost,) = (claim for claim in claims(table()) if claim.name == "shuffling, CNN")
+    assert float(cost.literature) == pytest.approx(33.6)  # the sign of the measurement
+    assert cost.mean > 0
     assert len(found) == 3 + 2 + 2 + 2 * 8 + 3
 
 
