@@ -403,7 +403,8 @@ def _quantile(freedom: float) -> float:
 
 
 def _digits(value: float, width: float = 0.0) -> str:
-    """Three significant digits, or all digits before the decimal point; as many more as show an interval of this width.
+    """Three significant digits, or all digits before the decimal point (below 1e9); as many more as show an interval of
+    this width.
 
     >>> _digits(0.0056), _digits(73.44), _digits(123456.0), _digits(0.0), _digits(31.352, 0.23), _digits(2e31)
     ('0.00560', '73.4', '123456', '0.00', '31.35', '2e+31')

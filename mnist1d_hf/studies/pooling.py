@@ -24,8 +24,8 @@ Deviations:
 - Measured on 10,000 fresh samples, the same for all seeds; the notebook measures on 1,000 samples. The intervals
   contain the sampling error of both.
 - 20,000 samples are not trained.
-- Single runs, measured on 1,000 samples, scatter by more than the published gain of pooling: without pooling at all
-  sizes, with it from 5,000 samples on. There a published accuracy is "not decidable"; the gains are tested.
+- Single runs, measured on 1,000 samples, scatter by more than the published gain of pooling: those of "none" at all
+  sizes, the others from 5,000 samples on. There a published accuracy is "not decidable"; the gains are tested.
 
 Expected: as in the paper, the pooled networks are about 20 points above the others at 1,000 samples, and at most 3 at
 50,000.

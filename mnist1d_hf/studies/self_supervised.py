@@ -349,7 +349,7 @@ def findings(table: pd.DataFrame) -> list[Finding]:
             name, text = _names(reading)
             found.append(find_mean(name, f"{text}, where nothing is random ({SOURCE}: {value:g})", values[:1], "%"))
     for name, text, _, _, difference in _differences(select(table, data="fresh")):
-        found.append(find_mean(f"{name}, fresh", f"{text}, by (fresh data)", difference, "points"))
+        found.append(find_mean(f"{name}, fresh", f"{text}, by how much (fresh data)", difference, "points"))
     for data in table["data"].unique():
         some = select(table, data=data, projector=["two", "four"])
         deep, flat = (_accuracy(some, (projector, "linear", LAST_CONVOLUTION)) for projector in ("four", "two"))

@@ -74,7 +74,7 @@ class Study(Generic[S]):
         claims: what the literature claims, computed from the table alone. The first claim is the main one. A claim is
             left out if the settings left out its rows.
         minutes: time budget of the full run, in minutes of one core.
-        findings: what nobody published before, computed from the table alone.
+        findings: measurements without an outcome (see `claims`), computed from the table alone.
         libraries: what a run needs beside the extra "torch"; the extra "studies" installs it.
         summary: the result as one table for people, columns and rows, from the table and the seconds of one core that
             each unit took; None where claims and findings say all.

@@ -217,7 +217,7 @@ def test_files_keep_the_digits_that_are_printed():
     found = Finding(name="a", text="b", mean=100.0, low=99.999615868, high=100.0, n=40)
     (kept,) = kept_findings({"findings": [found.to_dict()]})
     assert kept.measured == found.measured == "100.00000 (99.99962 to 100.00000)"
-    assert find_mean("a", "b", by_number([-3e31, 3e31, 3e30])).measured == "1e+30 (-7.36e+31 to 7.56e+31)"
+    assert find_mean("a", "b", by_number([-3e31, 3e31, 3e30])).measured == "1e+30 (-7.37e+31 to 7.57e+31)"
 
 
 def test_findings_have_no_outcome():
