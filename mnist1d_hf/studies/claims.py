@@ -98,8 +98,8 @@ class Claim(Finding):
         """A number is reproduced if it lies in the interval, and not reproduced if it lies outside; undecided if the
         interval is wider than the effect, although the number lies inside, and not decidable if it would be wider with
         a hundred seeds, too: single runs, or the published mean, scatter too much. A direction is reproduced if the
-        interval lies above 0, not reproduced if it lies below, and undecided if it contains 0. Without an interval (fewer than
-        two seeds, or a value that is not finite) everything is undecided."""
+        interval lies above 0, not reproduced if it lies below, and undecided if it contains 0. Without an interval
+        (fewer than two seeds, or a value that is not finite) everything is undecided."""
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             return UNDECIDED
         if self.kind == DIRECTION:

@@ -44,7 +44,7 @@ def outcomes(shift=0.0, noise=0.5, seeds=10):
 
 
 def test_the_papers_values_are_reproduced():
-    """As far as single runs and 1,000 test samples can tell: from 5,000 training samples on pooling gains too little."""
+    """As far as single runs on 1,000 test samples can tell: from 5,000 training samples on pooling gains too little."""
     found = outcomes()
     few = {name for name in found if name.startswith(("pooling", "less")) or name.endswith((" 1,000", " 2,000"))}
     assert {found.pop(name) for name in few} == {"reproduced"}
