@@ -344,8 +344,9 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     for mask, values in (("lottery", ticket), ("random", random)):
         text = f"Fraction of neighbouring pairs that a {mask} mask keeps in the first layer"
         effect = NEIGHBOURS["lottery"] - NEIGHBOURS["random"]
-        details = {"literature": f"{NEIGHBOURS[mask]:g} ± {PLUS_MINUS[mask]:g}", "source": SOURCE, "kind": AVERAGE}
-        found.append(claim_run(f"neighbours, {mask}", text, values, NEIGHBOURS[mask], effect=effect, **details))
+        known: dict[str, Any] = {"effect": effect, "kind": AVERAGE, "source": SOURCE}
+        known["literature"] = f"{NEIGHBOURS[mask]:g} ± {PLUS_MINUS[mask]:g}"
+        found.append(claim_run(f"neighbours, {mask}", text, values, NEIGHBOURS[mask], **known))
     for published, source, measured in ((POINTS, SOURCE, _at), (FIVE, MEANS, _mean_of_five)):
         for sparsity in sorted(published["lottery"]):
             effect = DENSE_EFFECT
