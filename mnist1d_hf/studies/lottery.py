@@ -482,5 +482,5 @@ STUDY = Study(
     figure=figure,
     claims=claims,
     findings=findings,
-    minutes=200,
+    minutes=160,
 )
