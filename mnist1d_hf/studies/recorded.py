@@ -76,7 +76,7 @@ def _values(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def markdown() -> str:
-    """The section of README.md: of each study its question, claims, findings, deviations and figure.
+    """The section of README.md: of each study its question, answer, claims, findings, deviations and figure.
 
     >>> markdown().splitlines()[0]
     '| study | question | full run |'
@@ -95,6 +95,8 @@ def markdown() -> str:
             continue
         verdict = kept.verdict()
         parts.append(f"**{study.name}.** {verdict['headline']}")
+        if study.answer:
+            parts.append(study.answer)
         if study.summary is not None:
             parts.append(markdown_table(*study.summary(kept.table(), kept.cost()["seconds"])))
         if claims := kept_claims(verdict):

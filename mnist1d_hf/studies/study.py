@@ -96,10 +96,17 @@ class Study(Generic[S]):
     @property
     def deviations(self) -> list[str]:
         """What differs from the protocol of the source: the list in the docstring of the module."""
-        text = sys.modules[self.units.__module__].__doc__ or ""
-        _, _, listed = text.partition("\nDeviations:\n")
-        items = listed.partition("\n\n")[0].split("\n- ")
+        items = self._section("\nDeviations:\n").split("\n- ")
         return [" ".join(item.removeprefix("- ").split()) for item in items if item]
+
+    @property
+    def answer(self) -> str:
+        """The answer in plain words, in the docstring of the module; empty where claims and findings say it."""
+        return " ".join(self._section("\nAnswer: ").split())
+
+    def _section(self, begin: str) -> str:
+        text = sys.modules[self.units.__module__].__doc__ or ""
+        return text.partition(begin)[2].partition("\n\n")[0]
 
 
 def seed_groups(seeds: int, size: int) -> list[range]:
