@@ -39,11 +39,11 @@ Deviations:
 
 Expected: unknown. The claims of (b) come from linear models, where each output is a least-squares problem of its own.
 
-Answer: as a law, the claim of the blog post and the review holds for neither loss. With cross-entropy the peak is not
-at n parameters whatever the number of classes: it grows with K, about as its root, and at equally many epochs more
-slowly than n; trained longer, the same data have their peak at smaller networks. At equally many steps it does grow
-like n. With squared error n x K is right within a factor of about two, and best with ten classes. Label noise makes the
-peak visible, and hardly moves it.
+Answer: As a law, the claim of the blog post and the review holds for neither loss. With cross-entropy the peak is not
+at n parameters whatever the number of classes: it grows with K, about as K^0.6, and at equally many epochs more slowly
+than n; trained longer, the same data have their peak at smaller networks. At equally many steps it grows nearly like n.
+With squared error n x K is right within a factor of two and a half, and closest with ten classes. Without label noise
+the peak of the test loss is there, too, at somewhat smaller networks.
 """
 
 from __future__ import annotations
