@@ -460,5 +460,5 @@ STUDY = Study(
     figure=figure,
     claims=lambda _: [],
     findings=findings,
-    minutes=100,
+    minutes=60,
 )

@@ -405,5 +405,5 @@ STUDY = Study(
     figure=figure,
     claims=claims,
     findings=findings,
-    minutes=30,
+    minutes=20,
 )

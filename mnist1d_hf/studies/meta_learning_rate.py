@@ -299,5 +299,5 @@ STUDY = Study(
     figure=figure,
     claims=claims,
     findings=findings,
-    minutes=15,
+    minutes=10,
 )

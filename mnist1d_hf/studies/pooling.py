@@ -186,5 +186,5 @@ STUDY = Study(
     units=units,
     figure=figure,
     claims=claims,
-    minutes=40,
+    minutes=30,
 )

@@ -314,6 +314,6 @@ STUDY = Study(
     figure=figure,
     claims=claims,
     findings=findings,
-    minutes=150,
+    minutes=125,
     summary=summary,
 )

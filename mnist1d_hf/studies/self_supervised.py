@@ -443,5 +443,5 @@ STUDY = Study(
     figure=figure,
     claims=claims,
     findings=findings,
-    minutes=60,
+    minutes=45,
 )

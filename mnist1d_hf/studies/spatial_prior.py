@@ -407,5 +407,5 @@ STUDY = Study(
     figure=figure,
     claims=claims,
     findings=findings,
-    minutes=75,
+    minutes=60,
 )
