@@ -139,7 +139,9 @@ class AnswerKey:
         self.across = white_clean - self.along_clean[:, None] * self.along[self.group]  # (c, d): the rest, where
         self.size_across = np.sqrt((self.across**2).sum(1))  # scale leads
         self._double = self._screen()
-        self._single = _Screen(*(table.astype(np.float32) for table in self._double))
+        single = _Screen(*(table.astype(np.float32) for table in self._double))
+        largest = max(np.abs(self._double.low).max(), np.abs(self._double.high).max()) ** 2  # term of a template
+        self._screens = [(single, False)] * bool(largest < _SINGLE) + [(self._double, True)] * 2
 
     def _factor(self, correlated: Array, project: Array) -> Array:
         """Triangular roots (g, d, d) of the covariances, without the covariances: they are squares of these numbers."""
@@ -181,7 +183,7 @@ class AnswerKey:
         """(row of the signal, combination, averages, log of prior times likelihood) of all pairs that count."""
         left, floor = np.arange(len(signals)), None
         done = []
-        for screen, exact in ((self._single, False), (self._double, True), (self._double, True)):
+        for screen, exact in self._screens:
             row, combination, top, largest = self._candidates(signals[left], screen, floor)
             averages = self._averages(signals[left], row, combination, latents)
             weight = averages.log + (self.log_scale + self.combinations.log_prior)[combination]
@@ -201,12 +203,11 @@ class AnswerKey:
 
     def _candidates(self, signals: Array, screen: _Screen, floor: Array | None) -> tuple[Array, Array, Array, Array]:
         """(row, combination) of the pairs whose upper bound reaches `floor`; of each signal, the largest bound and the
-        largest term of which bounds are made.
+        largest term of which bounds are made, templates apart.
 
         Pairs are in the order of the combinations. Without `floor` that is the largest bound less the first guess.
         """
         found, tops, terms = [], [], []
-        template = max(float(np.abs(screen.low).max()), float(np.abs(screen.high).max())) ** 2
         y = signals.astype(screen.whiten.dtype)
         d = y.shape[1]
         step = max(1, _SCREENED // (screen.whiten.shape[1] + screen.direction.shape[1]))
@@ -227,7 +228,7 @@ class AnswerKey:
             place = np.flatnonzero(bound >= least[:, None].astype(bound.dtype))
             found.append(place + start * bound.shape[1])
             tops.append(top.astype(np.float64))
-            terms.append(np.maximum(squared.max(1), template))
+            terms.append(squared.max(1))
         if not found:
             return np.empty(0, int), np.empty(0, int), np.empty(0), np.empty(0)
         row, combination = np.divmod(np.concatenate(found), len(self.group))
