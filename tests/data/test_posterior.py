@@ -70,6 +70,12 @@ def reference(x: np.ndarray, config: GeneratorConfig, points: int = 61) -> np.nd
     return np.exp(log - logsumexp(log, axis=1, keepdims=True))
 
 
+def log_normal(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The log of the probability that a standard normal number lies between."""
+    low, high = np.where(low > 0, -high, low), np.where(low > 0, -low, high)
+    return log_ndtr(high) + np.log1p(-np.exp(np.minimum(log_ndtr(low) - log_ndtr(high), -1e-300)))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_equals_the_sum_over_a_fine_grid(name):
     config = CASES[name]
@@ -101,9 +107,7 @@ def test_a_template_on_which_scale_and_shear_do_the_same(noise):
         width = config.shear_scale / 2 * np.array([-1, 1]) * np.linalg.norm(slope) / size
         low, high = (edge + best * np.linalg.norm(slope) / size for edge in width)
         d2 = ((rest - best[..., None] * slope) ** 2).sum(-1) / size**2
-        low, high = np.where(low > 0, -high, low), np.where(low > 0, -low, high)
-        inner = log_ndtr(high) + np.log1p(-np.exp(np.minimum(log_ndtr(low) - log_ndtr(high), -1e-300)))
-        log[:, number] = logsumexp(inner - d2 / 2, axis=1)
+        log[:, number] = logsumexp(log_normal(low, high) - d2 / 2, axis=1)
     expected = np.exp(log - logsumexp(log, axis=1, keepdims=True))
     found = posterior(x, config, templates=LINES)
     assert np.abs(found - expected).max() < (1e-4 if noise > 0.001 else 1e-3)  # the sum over the scales is not finer
@@ -242,10 +246,7 @@ def test_averages_over_a_sheared_rectangle(slope, height):
         nodes, weights = np.polynomial.legendre.leggauss(40)
         t = (panels[:-1, None] + np.diff(panels)[:, None] * (nodes + 1) / 2).ravel()
         low, high = (side * height / 2 - v[number] - 0.5 + slope * t for side in (-1, 1))
-        flip = low > 0
-        low, high = np.where(flip, -high, low), np.where(flip, -low, high)
-        inner = log_ndtr(high) + np.log1p(-np.exp(np.minimum(log_ndtr(low) - log_ndtr(high), -1e-300)))
-        log = inner + 0.5 * math.log(2 * math.pi) - math.log(height) - (t - place[number]) ** 2 / 2
+        log = log_normal(low, high) + 0.5 * math.log(2 * math.pi) - math.log(height) - (t - place[number]) ** 2 / 2
         weight = (np.diff(panels)[:, None] * weights / 2).ravel() / widths[0]
         assert found.log[number] == pytest.approx(logsumexp(log, b=weight), abs=1e-7)
         p = np.exp(log - log.max()) * weight
